@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/msi/armmsi"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -25,7 +23,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 )
 
-// answer is what a service says to a request: the code of its error, or what it is that it gives.
+// answer is a response of a service.
 type answer struct {
 	status int
 	text   string
@@ -41,7 +39,7 @@ func (w *world) send(req *http.Request) answer {
 	return answer{resp.StatusCode, string(content)}
 }
 
-// exchange asks Entra ID for a token for Key Vault, with a form that is right but for the changes.
+// exchange requests a token for Key Vault from Entra ID, with a valid form apart from changes.
 func (w *world) exchange(assertion string, changes url.Values) answer {
 	w.Helper()
 	form := url.Values{
@@ -63,7 +61,7 @@ func (w *world) exchange(assertion string, changes url.Values) answer {
 	return w.send(req)
 }
 
-// read asks Key Vault for the secret.
+// read reads the secret from Key Vault.
 func (w *world) read(authorization string) answer {
 	w.Helper()
 	req, err := http.NewRequestWithContext(w.Context(), http.MethodGet, w.uri+"secrets/my-secret?api-version=7.4", nil)
@@ -74,7 +72,7 @@ func (w *world) read(authorization string) answer {
 	return w.send(req)
 }
 
-// accessToken is one of the identity with a client id.
+// accessToken returns an access token of the identity with a client ID.
 func (w *world) accessToken(clientID string) string {
 	w.Helper()
 	given := w.exchange(w.token(nil, nil), url.Values{"client_id": {clientID}})
@@ -88,11 +86,9 @@ func (w *world) accessToken(clientID string) string {
 	return token.AccessToken
 }
 
-// forms of tokens that are forged
-
 func part(v string) string { return base64.RawURLEncoding.EncodeToString([]byte(v)) }
 
-// altered is a token with something else in place of its claims, or of the header where that is given, and the old signature.
+// altered returns a token with changed claims, or with another header if one is given, and the old signature.
 func altered(token, header string, change func(claims map[string]any)) string {
 	parts := strings.Split(token, ".")
 	payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
@@ -108,20 +104,18 @@ func altered(token, header string, change func(claims map[string]any)) string {
 	return parts[0] + "." + part(string(changed)) + "." + parts[2]
 }
 
-// withoutSignature says that it needs none.
+// withoutSignature returns a token with the algorithm none.
 func withoutSignature(token string) string {
 	parts := strings.Split(altered(token, `{"alg":"none","typ":"JWT"}`, nil), ".")
 	return parts[0] + "." + parts[1] + "."
 }
 
-// TestNoWrongCredentialReadsASecret tries them against the two who decide, each of whom has to say no as Azure's does.
-func TestNoWrongCredentialReadsASecret(t *testing.T) {
+// TestCredentials_WrongOnesReadNoSecret checks that Entra ID and Key Vault refuse them with Azure's errors.
+func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 	w := newWorld(t)
 	w.grant(w.vaultID+"/secrets/my-secret", secretsUser)
 	good := w.token(nil, nil)
-	if got := w.read(
-		"Bearer " + w.accessToken(w.clientID),
-	); got.status != http.StatusOK ||
+	if got := w.read("Bearer " + w.accessToken(w.clientID)); got.status != http.StatusOK ||
 		!strings.Contains(got.text, "the value") {
 		t.Fatalf("the right credential reads nothing, so that nothing is proven: %d %s", got.status, got.text)
 	}
@@ -135,7 +129,7 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 	}
 	withHeader := func(header string) string { return altered(good, header, nil) }
 	const other = "other"
-	w.identity("g", other) // without a credential
+	w.identity("g", other) // has no federated credential
 	otherID := *w.identity("g", other).Properties.ClientID
 	gone := *w.identity("g", "gone").Properties.ClientID
 	w.must(w.federate("g", "gone", "fic", w.issuer, subject))
@@ -147,38 +141,101 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 		status    int
 		code      string
 	}{
-		"another namespace":                          {claims(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:other:sa" }), nil, 401, "AADSTS700213:"},
-		"another service account":                    {claims(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:other" }), nil, 401, "AADSTS700213:"},
-		"an account whose name begins the same":      {claims(func(c *jwt.Claims) { c.Subject += "2" }), nil, 401, "AADSTS700213:"},
-		"a wildcard for an account":                  {claims(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:*" }), nil, 401, "AADSTS700213:"},
-		"no subject":                                 {claims(func(c *jwt.Claims) { c.Subject = "" }), nil, 401, "AADSTS700213:"},
-		"the API server's audience":                  {claims(func(c *jwt.Claims) { c.Audience = jwt.Audience{"https://kubernetes.default.svc"} }), nil, 401, "AADSTS700212:"},
-		"no audience":                                {claims(func(c *jwt.Claims) { c.Audience = nil }), nil, 401, "AADSTS700212:"},
-		"the audience in capitals":                   {claims(func(c *jwt.Claims) { c.Audience = jwt.Audience{strings.ToUpper(audience)} }), nil, 401, "AADSTS700212:"},
-		"expired":                                    {claims(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Second)) }), nil, 401, "AADSTS700024:"},
-		"without an end":                             {claims(func(c *jwt.Claims) { c.Expiry = nil }), nil, 401, "AADSTS700024:"},
-		"not valid yet":                              {claims(func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) }), nil, 401, "AADSTS700024:"},
-		"another issuer":                             {claims(func(c *jwt.Claims) { c.Issuer = "https://example.com/" }), nil, 401, "AADSTS700211:"},
-		"another cluster's issuer":                   {claims(func(c *jwt.Claims) { c.Issuer = strings.Replace(c.Issuer, "eastus", "westus", 1) }), nil, 401, "AADSTS700211:"},
-		"Entra ID as the issuer":                     {claims(func(c *jwt.Claims) { c.Issuer = "https://sts.windows.net/" + azure.TenantID + "/" }), nil, 401, "AADSTS700211:"},
-		"signed with another key":                    {signed(jose.RS256, stranger), nil, 401, "AADSTS700027:"},
-		"a key that the issuer does not have":        {withHeader(`{"alg":"RS256","kid":"unknown"}`), nil, 401, "AADSTS700027:"},
-		"no name of a key":                           {withHeader(`{"alg":"RS256"}`), nil, 401, "AADSTS700027:"},
-		"a key that the token brings along":          {withHeader(`{"alg":"RS256","jku":"https://example.com/keys"}`), nil, 401, "AADSTS700027:"},
-		"changed after it was signed":                {altered(good, "", func(c map[string]any) { c["exp"] = time.Now().Add(24 * time.Hour).Unix() }), nil, 401, "AADSTS700027:"},
-		"alg none":                                   {withoutSignature(good), nil, 400, "AADSTS50027:"},
-		"the public key as a password":               {signed(jose.HS256, public), nil, 400, "AADSTS50027:"},
-		"another algorithm":                          {signed(jose.RS512, w.clusters.key), nil, 400, "AADSTS50027:"},
-		"half a token":                               {good[:len(good)/2], nil, 400, "AADSTS50027:"},
-		"no token at all":                            {"", nil, 401, "AADSTS7000218:"},
-		"another kind of assertion":                  {good, url.Values{"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:saml2-bearer"}}, 400, "AADSTS50027:"},
-		"an identity without a credential":           {good, url.Values{"client_id": {otherID}}, 401, "AADSTS700211:"},
-		"an identity that was deleted":               {good, url.Values{"client_id": {gone}}, 400, "AADSTS700016:"},
-		"an identity that never was":                 {good, url.Values{"client_id": {uuid.NewString()}}, 400, "AADSTS700016:"},
-		"an object id in place of a client id":       {good, url.Values{"client_id": {w.principalID}}, 400, "AADSTS700016:"},
-		"another tenant":                             {good, url.Values{"tenant": {uuid.NewString()}}, 400, "AADSTS90002:"},
-		"another grant":                              {good, url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}}, 400, "AADSTS70003:"},
-		"a resource that the tenant does not have":   {good, url.Values{"scope": {"https://example.com/.default"}}, 400, "AADSTS500011:"},
+		"another namespace": {
+			claims(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:other:sa" }), nil, 401, "AADSTS700213:",
+		},
+		"another service account": {
+			claims(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:other" }), nil, 401, "AADSTS700213:",
+		},
+		"an account whose name begins the same": {
+			claims(func(c *jwt.Claims) { c.Subject += "2" }), nil, 401, "AADSTS700213:",
+		},
+		"a wildcard for an account": {
+			claims(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:*" }), nil, 401, "AADSTS700213:",
+		},
+		"no subject": {
+			claims(func(c *jwt.Claims) { c.Subject = "" }), nil, 401, "AADSTS700213:",
+		},
+		"the API server's audience": {
+			claims(func(c *jwt.Claims) { c.Audience = jwt.Audience{"https://kubernetes.default.svc"} }),
+			nil,
+			401,
+			"AADSTS700212:",
+		},
+		"no audience": {
+			claims(func(c *jwt.Claims) { c.Audience = nil }), nil, 401, "AADSTS700212:",
+		},
+		"the audience in capitals": {
+			claims(func(c *jwt.Claims) { c.Audience = jwt.Audience{strings.ToUpper(audience)} }), nil, 401, "AADSTS700212:",
+		},
+		"expired": {
+			claims(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Second)) }),
+			nil,
+			401,
+			"AADSTS700024:",
+		},
+		"without an end": {
+			claims(func(c *jwt.Claims) { c.Expiry = nil }), nil, 401, "AADSTS700024:",
+		},
+		"not valid yet": {
+			claims(func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) }),
+			nil,
+			401,
+			"AADSTS700024:",
+		},
+		"another issuer": {
+			claims(func(c *jwt.Claims) { c.Issuer = "https://example.com/" }), nil, 401, "AADSTS700211:",
+		},
+		"another cluster's issuer": {
+			claims(func(c *jwt.Claims) { c.Issuer = strings.Replace(c.Issuer, "eastus", "westus", 1) }),
+			nil,
+			401,
+			"AADSTS700211:",
+		},
+		"Entra ID as the issuer": {
+			claims(func(c *jwt.Claims) { c.Issuer = "https://sts.windows.net/" + azure.TenantID + "/" }),
+			nil,
+			401,
+			"AADSTS700211:",
+		},
+		"signed with another key": {signed(jose.RS256, stranger), nil, 401, "AADSTS700027:"},
+		"a key that the issuer does not have": {
+			withHeader(`{"alg":"RS256","kid":"unknown"}`), nil, 401, "AADSTS700027:",
+		},
+		"no name of a key": {withHeader(`{"alg":"RS256"}`), nil, 401, "AADSTS700027:"},
+		"a key that the token brings along": {
+			withHeader(`{"alg":"RS256","jku":"https://example.com/keys"}`), nil, 401, "AADSTS700027:",
+		},
+		"changed after it was signed": {
+			altered(good, "", func(c map[string]any) { c["exp"] = time.Now().Add(24 * time.Hour).Unix() }),
+			nil,
+			401,
+			"AADSTS700027:",
+		},
+		"alg none":                     {withoutSignature(good), nil, 400, "AADSTS50027:"},
+		"the public key as a password": {signed(jose.HS256, public), nil, 400, "AADSTS50027:"},
+		"another algorithm":            {signed(jose.RS512, w.clusters.key), nil, 400, "AADSTS50027:"},
+		"half a token":                 {good[:len(good)/2], nil, 400, "AADSTS50027:"},
+		"no token at all":              {"", nil, 401, "AADSTS7000218:"},
+		"another kind of assertion": {
+			good,
+			url.Values{"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:saml2-bearer"}},
+			400,
+			"AADSTS50027:",
+		},
+		"an identity without a credential": {good, url.Values{"client_id": {otherID}}, 401, "AADSTS700211:"},
+		"an identity that was deleted":     {good, url.Values{"client_id": {gone}}, 400, "AADSTS700016:"},
+		"an identity that never was": {
+			good, url.Values{"client_id": {uuid.NewString()}}, 400, "AADSTS700016:",
+		},
+		"an object id in place of a client id": {good, url.Values{"client_id": {w.principalID}}, 400, "AADSTS700016:"},
+		"another tenant":                       {good, url.Values{"tenant": {uuid.NewString()}}, 400, "AADSTS90002:"},
+		"another grant": {
+			good, url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}}, 400, "AADSTS70003:",
+		},
+		"a resource that the tenant does not have": {
+			good, url.Values{"scope": {"https://example.com/.default"}}, 400, "AADSTS500011:",
+		},
 		"a password for an identity, which has none": {"", url.Values{"client_secret": {"guess"}}, 401, "AADSTS7000215:"},
 		"an empty hash as a password":                {"", url.Values{"client_secret": {" "}}, 401, "AADSTS7000215:"},
 	} {
@@ -188,22 +245,17 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 		}
 	}
 
-	// Tokens that Entra ID has given, or that look like it.
+	// Access tokens, real and forged.
 	own := w.accessToken(w.clientID)
 	owner, err := w.owner.GetToken(t.Context(), vaultScope)
 	w.must(err)
 	manager, err := w.owner.GetToken(t.Context(), armScope)
 	w.must(err)
-	as := func(identity string, scopes ...string) string { // another identity, with Secrets User at each of the scopes
+	as := func(identity string, scopes ...string) string { // a new identity with Secrets User at the scopes
 		made := w.identity("g", identity)
 		w.must(w.federate("g", identity, "fic", w.issuer, subject))
 		for _, scope := range scopes {
-			_, err := w.assign(
-				scope,
-				secretsUser,
-				*made.Properties.PrincipalID,
-				to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-			)
+			_, err := w.assign(scope, secretsUser, *made.Properties.PrincipalID, servicePrincipal)
 			w.must(err)
 		}
 		return "Bearer " + w.accessToken(*made.Properties.ClientID)
@@ -213,12 +265,7 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 	elsewhere := strings.Replace(w.vaultID, "kv-data", "kv-other", 1)
 	reader := w.identity("g", "reader")
 	w.must(w.federate("g", "reader", "fic", w.issuer, subject))
-	_, err = w.assign(
-		w.vaultID,
-		vaultReader,
-		*reader.Properties.PrincipalID,
-		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-	)
+	_, err = w.assign(w.vaultID, vaultReader, *reader.Properties.PrincipalID, servicePrincipal)
 	w.must(err)
 	w.fail(faults.Plan{RolesAfter: faults.Duration(time.Hour)})
 	late := as("late", w.vaultID)
@@ -228,21 +275,23 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 		status        int
 		code          string
 	}{
-		"nothing":                       {"", 401, "Unauthorized"},
-		"no scheme":                     {own, 401, "Unauthorized"},
-		"another scheme":                {"Basic " + own, 401, "Unauthorized"},
-		"the service account's own":     {"Bearer " + good, 401, "Unauthorized"},
-		"one for Resource Manager":      {"Bearer " + manager.Token, 401, "AKV10022"},
-		"one that says it is another's": {"Bearer " + altered(own, "", func(c map[string]any) { c["oid"] = w.ownerPrincipal() }), 401, "Unauthorized"},
-		"one without a signature":       {"Bearer " + withoutSignature(own), 401, "Unauthorized"},
-		"half of one":                   {"Bearer " + own[:len(own)/2], 401, "Unauthorized"},
-		"the subscription's owner":      {"Bearer " + owner.Token, 403, "ForbiddenByRbac"},
-		"an identity without a role":    {as("roleless"), 403, "ForbiddenByRbac"},
-		"a role on another secret":      {as("neighbour", w.vaultID+"/secrets/other"), 403, "ForbiddenByRbac"},
-		"a role on a key":               {as("keys", w.vaultID+"/keys/my-key"), 403, "ForbiddenByRbac"},
-		"a role on another vault":       {as("elsewhere", elsewhere), 403, "ForbiddenByRbac"},
-		"a role that reads no values":   {"Bearer " + w.accessToken(*reader.Properties.ClientID), 403, "ForbiddenByRbac"},
-		"a role that is not known yet":  {late, 403, "ForbiddenByRbac"},
+		"nothing":                   {"", 401, "Unauthorized"},
+		"no scheme":                 {own, 401, "Unauthorized"},
+		"another scheme":            {"Basic " + own, 401, "Unauthorized"},
+		"the service account's own": {"Bearer " + good, 401, "Unauthorized"},
+		"one for Resource Manager":  {"Bearer " + manager.Token, 401, "AKV10022"},
+		"one that says it is another's": {
+			"Bearer " + altered(own, "", func(c map[string]any) { c["oid"] = w.ownerPrincipal() }), 401, "Unauthorized",
+		},
+		"one without a signature":      {"Bearer " + withoutSignature(own), 401, "Unauthorized"},
+		"half of one":                  {"Bearer " + own[:len(own)/2], 401, "Unauthorized"},
+		"the subscription's owner":     {"Bearer " + owner.Token, 403, "ForbiddenByRbac"},
+		"an identity without a role":   {as("roleless"), 403, "ForbiddenByRbac"},
+		"a role on another secret":     {as("neighbour", w.vaultID+"/secrets/other"), 403, "ForbiddenByRbac"},
+		"a role on a key":              {as("keys", w.vaultID+"/keys/my-key"), 403, "ForbiddenByRbac"},
+		"a role on another vault":      {as("elsewhere", elsewhere), 403, "ForbiddenByRbac"},
+		"a role that reads no values":  {"Bearer " + w.accessToken(*reader.Properties.ClientID), 403, "ForbiddenByRbac"},
+		"a role that is not known yet": {late, 403, "ForbiddenByRbac"},
 	} {
 		got := w.read(test.authorization)
 		if got.status != test.status || !strings.Contains(got.text, test.code) || strings.Contains(got.text, "the value") {
@@ -250,7 +299,7 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 		}
 	}
 
-	// What was right is wrong from when it is taken away, for tokens that are out already as well.
+	// Revoking access also affects tokens that were issued before.
 	assignments, err := w.assignmentsAt(w.vaultID + "/secrets/my-secret")
 	w.must(err)
 	for _, name := range assignments {
@@ -264,16 +313,13 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 	w.must(err)
 	_, err = credentials.Delete(t.Context(), "g", "uai", "fic", nil)
 	w.must(err)
-	if got := w.exchange(
-		good,
-		nil,
-	); got.status != http.StatusUnauthorized ||
+	if got := w.exchange(good, nil); got.status != http.StatusUnauthorized ||
 		!strings.Contains(got.text, "AADSTS700211:") {
 		t.Errorf("a credential that was removed: %d %s", got.status, got.text)
 	}
 }
 
-// remove deletes an identity.
+// remove deletes an identity of the group g.
 func (w *world) remove(name string) error {
 	identities, err := armmsi.NewUserAssignedIdentitiesClient(azure.SubscriptionID, w.fixture.owner, w.arm())
 	w.must(err)
@@ -281,7 +327,7 @@ func (w *world) remove(name string) error {
 	return err
 }
 
-// assignmentsAt are the names of the assignments at exactly a scope.
+// assignmentsAt returns the names of the assignments at exactly a scope.
 func (w *world) assignmentsAt(scope string) (names []string, err error) {
 	for pager := w.assignments().NewListForScopePager(scope, nil); pager.More(); {
 		page, err := pager.NextPage(w.Context())
@@ -297,8 +343,9 @@ func (w *world) assignmentsAt(scope string) (names []string, err error) {
 	return names, nil
 }
 
-// TestToken_ForGraphSaysWhoAsks as the real azure-native reads it in getClientConfig, and is good for nothing else.
-func TestToken_ForGraphSaysWhoAsks(t *testing.T) {
+// TestToken_ForGraphNamesItsPrincipal checks the claims that azure-native reads in getClientConfig, and that other
+// services refuse the token.
+func TestToken_ForGraphNamesItsPrincipal(t *testing.T) {
 	f := newFixture(t)
 	for _, scope := range []string{"https://graph.microsoft.com/.default", "https://graph.microsoft.com//.default"} {
 		token, err := f.owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{scope}})

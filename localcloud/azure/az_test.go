@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// az runs Azure's command line.
+// az runs the Azure CLI.
 type az struct {
 	*fixture
 	env []string
 }
 
-// newAz finds the command line, which is a program of its own with no session yet.
+// newAz finds the Azure CLI and gives it an empty configuration. It skips the test if there is none.
 func newAz(f *fixture) *az {
 	f.Helper()
 	if _, err := exec.LookPath("az"); err != nil || testing.Short() {
@@ -40,9 +40,7 @@ func newAz(f *fixture) *az {
 	return &az{
 		f,
 		[]string{
-			"PATH=" + os.Getenv(
-				"PATH",
-			),
+			"PATH=" + os.Getenv("PATH"),
 			"HOME=" + home,
 			"AZURE_CONFIG_DIR=" + home,
 			"HTTPS_PROXY=http://" + l.Addr().String(),
@@ -54,7 +52,7 @@ func newAz(f *fixture) *az {
 	}
 }
 
-// try runs a command, and returns what it prints and what it complains of.
+// try runs a command and returns its standard output and its errors.
 func (a *az) try(args ...string) (out []byte, complaint string) {
 	a.Helper()
 	ctx, cancel := context.WithTimeout(a.Context(), 2*time.Minute)
@@ -69,7 +67,7 @@ func (a *az) try(args ...string) (out []byte, complaint string) {
 	return stdout.Bytes(), ""
 }
 
-// run is a command that has to succeed. It returns what it prints.
+// run runs a command and returns its decoded output. It fails the test if the command fails.
 func (a *az) run(args ...string) (answer map[string]any) {
 	a.Helper()
 	out, complaint := a.try(args...)
@@ -82,8 +80,8 @@ func (a *az) run(args ...string) (answer map[string]any) {
 	return answer
 }
 
-// ifWhole is run where this az can: the modules that Debian's package was built with are newer than it, and some of its commands end
-// before they have asked anything. Then it does what otherwise does.
+// ifWhole is run, or else otherwise if this az cannot run the command. Debian's package is older than the modules that
+// it was built with, so some commands fail before their first request.
 func (a *az) ifWhole(otherwise func(), args ...string) {
 	a.Helper()
 	_, complaint := a.try(args...)
@@ -97,30 +95,24 @@ func (a *az) ifWhole(otherwise func(), args ...string) {
 	}
 }
 
-// TestAz_FollowsTheGuide "Connect your Azure identity provider to the Azure Key Vault Secrets Store CSI Driver in AKS" with
-// Azure's own command line, as far as it goes without a cluster
+// TestAz_FollowsCSIDriverGuide follows "Connect your Azure identity provider to the Azure Key Vault Secrets Store CSI
+// Driver in AKS" with the Azure CLI, as far as possible without a cluster
 // (https://learn.microsoft.com/azure/aks/csi-secrets-store-identity-access).
-func TestAz_FollowsTheGuide(t *testing.T) {
+func TestAz_FollowsCSIDriverGuide(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	a := newAz(f)
 	owner := f.cloud.Credentials()
-	a.run(
-		"login",
-		"--service-principal",
-		"--username",
-		owner.ClientID,
-		"--password",
-		owner.ClientSecret,
-		"--tenant",
-		owner.TenantID,
-	)
+	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant",
+		owner.TenantID)
 	a.run("group", "create", "--name", "rg", "--location", location)
-	vault := a.run("keyvault", "create", "--resource-group", "rg", "--name", "kv-of-az", "--location", location, "--enable-rbac-authorization")["id"].(string)
+	made := a.run("keyvault", "create", "--resource-group", "rg", "--name", "kv-of-az", "--location", location,
+		"--enable-rbac-authorization")
+	vault := made["id"].(string)
 	identity := a.run("identity", "create", "--resource-group", "rg", "--name", "workload", "--location", location)
 	client, object := identity["clientId"].(string), identity["principalId"].(string)
 
-	// What --assignee asks Microsoft Graph.
+	// The request that --assignee sends to Microsoft Graph.
 	if shown := a.run("ad", "sp", "show", "--id", client); shown["id"] != object {
 		t.Errorf("the identity is %v, want %s", shown, object)
 	}
@@ -167,17 +159,8 @@ func TestAz_FollowsTheGuide(t *testing.T) {
 	)
 	token := f.ciToken("github", "repo:org/repo:ref:refs/heads/main", "")
 	a.run("logout")
-	a.run(
-		"login",
-		"--service-principal",
-		"--username",
-		client,
-		"--federated-token",
-		token,
-		"--tenant",
-		owner.TenantID,
-		"--allow-no-subscriptions",
-	)
+	a.run("login", "--service-principal", "--username", client, "--federated-token", token, "--tenant", owner.TenantID,
+		"--allow-no-subscriptions")
 	if secret := a.data("get", "secrets/example", ""); secret["value"] != "of az" {
 		t.Errorf("the workload reads %v", secret)
 	}
@@ -186,39 +169,18 @@ func TestAz_FollowsTheGuide(t *testing.T) {
 	}
 }
 
-// TestAz_MakesACluster as Microsoft's guide does, with the API version of Debian's az, which knows no workload identity: that is
-// switched on by a request in a newer version.
-func TestAz_MakesACluster(t *testing.T) {
+// TestAz_CreatesCluster follows Microsoft's guide. The API version of Debian's az does not have workload identity, so a
+// request in a newer version enables it.
+func TestAz_CreatesCluster(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	a := newAz(f)
 	owner := f.cloud.Credentials()
-	a.run(
-		"login",
-		"--service-principal",
-		"--username",
-		owner.ClientID,
-		"--password",
-		owner.ClientSecret,
-		"--tenant",
-		owner.TenantID,
-	)
+	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant",
+		owner.TenantID)
 	a.run("group", "create", "--name", "rg", "--location", location)
-	made := a.run(
-		"aks",
-		"create",
-		"--resource-group",
-		"rg",
-		"--name",
-		"aks",
-		"--node-count",
-		"1",
-		"--no-ssh-key",
-		"--enable-managed-identity",
-		"--enable-addons",
-		"azure-keyvault-secrets-provider",
-		"--enable-oidc-issuer",
-	)
+	made := a.run("aks", "create", "--resource-group", "rg", "--name", "aks", "--node-count", "1", "--no-ssh-key",
+		"--enable-managed-identity", "--enable-addons", "azure-keyvault-secrets-provider", "--enable-oidc-issuer")
 	if state := made["provisioningState"]; state != "Succeeded" {
 		t.Errorf("the cluster is %v", state)
 	}
@@ -240,19 +202,8 @@ func TestAz_MakesACluster(t *testing.T) {
 	if list, complaint := a.try("aks", "list"); complaint != "" || !strings.Contains(string(list), issuer) {
 		t.Errorf("all clusters: %s %s", list, complaint)
 	}
-	a.run(
-		"aks",
-		"nodepool",
-		"add",
-		"--resource-group",
-		"rg",
-		"--cluster-name",
-		"aks",
-		"--name",
-		"more",
-		"--node-count",
-		"1",
-	)
+	a.run("aks", "nodepool", "add", "--resource-group", "rg", "--cluster-name", "aks", "--name", "more", "--node-count",
+		"1")
 	a.run("aks", "nodepool", "delete", "--resource-group", "rg", "--cluster-name", "aks", "--name", "more")
 	config := filepath.Join(t.TempDir(), "kubeconfig")
 	a.run("aks", "get-credentials", "--resource-group", "rg", "--name", "aks", "--file", config)
@@ -262,25 +213,18 @@ func TestAz_MakesACluster(t *testing.T) {
 	a.run("aks", "delete", "--resource-group", "rg", "--name", "aks", "--yes")
 }
 
-// TestAz_DeletesAndRecoversAVault by its name alone, which az looks for in the lists of all resources and of all that is deleted.
-func TestAz_DeletesAndRecoversAVault(t *testing.T) {
+// TestAz_DeletesAndRecoversVault gives az only the vault's name, so that az searches the lists of all resources and of
+// all deleted vaults.
+func TestAz_DeletesAndRecoversVault(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	a := newAz(f)
 	owner := f.cloud.Credentials()
-	a.run(
-		"login",
-		"--service-principal",
-		"--username",
-		owner.ClientID,
-		"--password",
-		owner.ClientSecret,
-		"--tenant",
-		owner.TenantID,
-	)
+	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant",
+		owner.TenantID)
 	a.run("group", "create", "--name", "rg", "--location", location)
 	const name = "kv-of-az"
-	// Without roles, az gives itself an access policy: it asks Microsoft Graph for its own object id.
+	// Without roles, az gives itself an access policy. It reads its object ID from Microsoft Graph.
 	made := a.run("keyvault", "create", "--resource-group", "rg", "--name", name, "--location", location)
 	policies, _ := made["properties"].(map[string]any)["accessPolicies"].([]any)
 	if self := a.run("ad", "sp", "show", "--id", owner.ClientID)["id"]; len(policies) != 1 ||
@@ -297,30 +241,21 @@ func TestAz_DeletesAndRecoversAVault(t *testing.T) {
 	if list, complaint := a.try("keyvault", "list-deleted"); complaint != "" || strings.TrimSpace(string(list)) != "[]" {
 		t.Errorf("deleted: %s %s", list, complaint)
 	}
-	if list, complaint := a.try(
-		"resource",
-		"list",
-		"--resource-group",
-		"rg",
-	); complaint != "" ||
+	if list, complaint := a.try("resource", "list", "--resource-group", "rg"); complaint != "" ||
 		strings.TrimSpace(string(list)) != "[]" {
 		t.Errorf("resources: %s %s", list, complaint)
 	}
 }
 
-// TestResources_AreFoundAsAzLooksForThem with its filters and API versions.
-func TestResources_AreFoundAsAzLooksForThem(t *testing.T) {
+// TestResources_AreListedWithFiltersOfAz also uses az's API versions.
+func TestResources_AreListedWithFiltersOfAz(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, group := range []string{"rg", "other"} {
 		f.group(group)
 		f.put(
-			path(
-				"resourceGroups",
-				group,
-				"providers/Microsoft.ManagedIdentity/userAssignedIdentities",
-				group+"-app?api-version=2022-01-31-preview",
-			),
+			path("resourceGroups", group, "providers/Microsoft.ManagedIdentity/userAssignedIdentities",
+				group+"-app?api-version=2022-01-31-preview"),
 			map[string]any{"location": location},
 		)
 	}
@@ -330,32 +265,26 @@ func TestResources_AreFoundAsAzLooksForThem(t *testing.T) {
 		"resourceGroup eq 'other' and resourceType eq 'Microsoft.ManagedIdentity/userAssignedIdentities'": 1,
 		"resourceGroup eq 'other' and resourceGroup eq 'rg'":                                              -1, "name eq 'rg-app'": -1, "resourceGroup eq 'r' or 'g'": -1,
 	} {
-		status, answer := f.ask(
-			http.MethodGet,
-			path("resources?api-version=2015-11-01&$filter="+url.QueryEscape(filter)),
-			nil,
-		)
+		status, answer := f.ask(http.MethodGet, path("resources?api-version=2015-11-01&$filter="+url.QueryEscape(filter)),
+			nil)
 		found, _ := answer["value"].([]any)
 		if want < 0 && status != http.StatusNotImplemented || want >= 0 && (status != http.StatusOK || len(found) != want) {
 			t.Errorf("%q: %d %v, want %d", filter, status, answer, want)
 		}
 	}
-	if status, answer := f.ask(
-		http.MethodGet,
-		path("providers/Microsoft.KeyVault/deletedManagedHSMs?api-version=2022-07-01"),
-		nil,
-	); status != http.StatusOK {
+	if status, answer := f.ask(http.MethodGet,
+		path("providers/Microsoft.KeyVault/deletedManagedHSMs?api-version=2022-07-01"), nil); status != http.StatusOK {
 		t.Errorf("deleted HSMs: %d %v", status, answer)
 	}
 }
 
-// arm is a request to Resource Manager that has to succeed.
+// arm sends a request to Resource Manager. It fails the test on errors.
 func (a *az) arm(method, path, version, body string) map[string]any {
 	a.Helper()
 	return a.run("rest", "--method", method, "--url", path+"?api-version="+version, "--body", body)
 }
 
-// data is a request to the vault that has to succeed.
+// data sends a request to the vault. It fails the test on errors.
 func (a *az) data(method, path, body string) map[string]any {
 	a.Helper()
 	args := []string{

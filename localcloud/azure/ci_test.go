@@ -19,17 +19,14 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 )
 
-// order asks for a token of CI, or for what a job asks with, as the owner unless another name is given.
+// order requests a CI token, or the URL and token with which a job requests one. It authenticates as the owner unless
+// another name is given.
 func (f *fixture) order(o ciissuer.Order, as ...string) (int, string) {
 	f.Helper()
 	body, err := json.Marshal(o)
 	f.must(err)
-	req, err := http.NewRequestWithContext(
-		f.Context(),
-		http.MethodPost,
-		"https://"+faults.Host+"/ci-tokens",
-		bytes.NewReader(body),
-	)
+	req, err := http.NewRequestWithContext(f.Context(), http.MethodPost, "https://"+faults.Host+"/ci-tokens",
+		bytes.NewReader(body))
 	f.must(err)
 	if c := f.cloud.Credentials(); as == nil {
 		req.SetBasicAuth(c.ClientID, c.ClientSecret)
@@ -44,7 +41,7 @@ func (f *fixture) order(o ciissuer.Order, as ...string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
-// ciToken is a token of CI.
+// ciToken returns a CI token.
 func (f *fixture) ciToken(ci, subject, audience string) string {
 	f.Helper()
 	status, text := f.order(ciissuer.Order{Ask: ciissuer.Ask{CI: ci, Subject: subject, Audience: audience}})
@@ -55,7 +52,7 @@ func (f *fixture) ciToken(ci, subject, audience string) string {
 	return issued.Token
 }
 
-// verified are the claims of a token, by the keys that its issuer publishes.
+// verified verifies a token by its issuer's published keys and returns its claims.
 func (f *fixture) verified(token, keys string) map[string]any {
 	f.Helper()
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
@@ -88,7 +85,7 @@ func (f *fixture) fetch(url string, into any) {
 	f.must(json.NewDecoder(resp.Body).Decode(into))
 }
 
-func TestCITokens_AreThoseOfTheirIssuers(t *testing.T) {
+func TestCITokens_HaveClaimsOfTheirIssuers(t *testing.T) {
 	f := newFixture(t)
 	for subject, want := range map[string]struct {
 		ci, audience, keys string
@@ -127,7 +124,9 @@ func TestCITokens_AreThoseOfTheirIssuers(t *testing.T) {
 			map[string]any{"current_env": "core/prod"},
 		},
 		"pulumi:environments:org:contoso:env:legacy": {
-			"pulumi", "contoso", "https://api.pulumi.com/oidc/.well-known/jwks", time.Hour, map[string]any{"current_env": "legacy"},
+			"pulumi", "contoso", "https://api.pulumi.com/oidc/.well-known/jwks", time.Hour, map[string]any{
+				"current_env": "legacy",
+			},
 		},
 		"pulumi:environments:pulumi.organization.login:contoso:currentEnvironment.name:core/prod:pulumi.user.login:ann": {
 			"pulumi", "azure:contoso", "https://api.pulumi.com/oidc/.well-known/jwks", time.Hour,
@@ -147,8 +146,8 @@ func TestCITokens_AreThoseOfTheirIssuers(t *testing.T) {
 	}
 }
 
-// A restart of the local cloud takes no token away: the keys are in the store.
-func TestCITokens_OutliveTheCloudsProcess(t *testing.T) {
+// TestCITokens_SurviveRestart checks that tokens stay valid, because the keys are stored.
+func TestCITokens_SurviveRestart(t *testing.T) {
 	f := newFixture(t)
 	token := f.ciToken("github", "repo:o/r:pull_request", "")
 	f.stop()
@@ -156,12 +155,14 @@ func TestCITokens_OutliveTheCloudsProcess(t *testing.T) {
 	f.verified(token, "https://token.actions.githubusercontent.com/.well-known/jwks")
 }
 
-func TestCITokens_AreIssuedForTheOwnerOfTheCloud(t *testing.T) {
+func TestCITokens_AreIssuedToOwnerOnly(t *testing.T) {
 	f := newFixture(t)
 	order := ciissuer.Order{Ask: ciissuer.Ask{CI: "github", Subject: "repo:o/r:environment:prod"}}
 	c := f.cloud.Credentials()
 	for name, as := range map[string][]string{
-		"nobody": {""}, "another secret": {c.ClientID, "guess"}, "no secret": {c.ClientID, ""}, "another client": {"guess", c.ClientSecret},
+		"nobody": {""}, "another secret": {c.ClientID, "guess"}, "no secret": {c.ClientID, ""}, "another client": {
+			"guess", c.ClientSecret,
+		},
 	} {
 		for _, order.Job = range []bool{false, true} {
 			if status, text := f.order(order, as...); status != http.StatusUnauthorized || strings.Contains(text, "token\"") {
@@ -171,8 +172,9 @@ func TestCITokens_AreIssuedForTheOwnerOfTheCloud(t *testing.T) {
 	}
 }
 
-// A job asks as @actions/core does: with the audience after the URL, and the token as a bearer's.
-func TestCITokens_OfAJobThatAsks(t *testing.T) {
+// TestCITokens_AreIssuedToRunningJob requests tokens as @actions/core does: the audience is in the query, and the job's
+// token is a bearer token.
+func TestCITokens_AreIssuedToRunningJob(t *testing.T) {
 	f := newFixture(t)
 	ask := func(url, token string) (int, string) {
 		t.Helper()
@@ -186,15 +188,15 @@ func TestCITokens_OfAJobThatAsks(t *testing.T) {
 			Count int    `json:"count"`
 			Value string `json:"value"`
 		}
-		_ = json.NewDecoder(resp.Body).Decode(&answer) // a refusal has another
+		_ = json.NewDecoder(resp.Body).Decode(&answer) // errors have another shape
 		if answer.Count != len(answer.Value) {
 			t.Errorf("a count of %d for %d characters", answer.Count, len(answer.Value))
 		}
 		return resp.StatusCode, answer.Value
 	}
-	status, text := f.order(
-		ciissuer.Order{Ask: ciissuer.Ask{CI: "github", Subject: "repo:o@1/r@2:environment:prod"}, Job: true},
-	)
+	status, text := f.order(ciissuer.Order{
+		Ask: ciissuer.Ask{CI: "github", Subject: "repo:o@1/r@2:environment:prod"}, Job: true,
+	})
 	var job ciissuer.Request
 	if status != http.StatusOK || json.Unmarshal([]byte(text), &job) != nil {
 		t.Fatalf("%d %s", status, text)
@@ -204,10 +206,7 @@ func TestCITokens_OfAJobThatAsks(t *testing.T) {
 		if status != http.StatusOK {
 			t.Fatalf("a job that asks with %q gets %d", query, status)
 		}
-		if got := f.verified(
-			token,
-			"https://token.actions.githubusercontent.com/.well-known/jwks",
-		); got["aud"] != audience ||
+		if got := f.verified(token, "https://token.actions.githubusercontent.com/.well-known/jwks"); got["aud"] != audience ||
 			got["sub"] != "repo:o@1/r@2:environment:prod" {
 			t.Errorf("asked with %q: %v", query, got)
 		}
@@ -217,15 +216,15 @@ func TestCITokens_OfAJobThatAsks(t *testing.T) {
 			t.Errorf("a job with the token %q gets %d", token, status)
 		}
 	}
-	if status, text := f.order(
-		ciissuer.Order{Ask: ciissuer.Ask{CI: "gitlab", Subject: "project_path:g/p:ref_type:branch:ref:main"}, Job: true},
-	); status != http.StatusBadRequest {
+	if status, text := f.order(ciissuer.Order{
+		Ask: ciissuer.Ask{CI: "gitlab", Subject: "project_path:g/p:ref_type:branch:ref:main"}, Job: true,
+	}); status != http.StatusBadRequest {
 		t.Errorf("a job of GitLab, which are given their tokens: %d %s", status, text)
 	}
 }
 
-// TestCITokens_OfWhatTheCredentialDoesNotNameGetNothing tries what a stranger, or a colleague on the wrong branch, can have.
-func TestCITokens_OfWhatTheCredentialDoesNotNameGetNothing(t *testing.T) {
+// TestCITokens_OtherSubjectsGetNoAccess tries tokens of strangers, and of colleagues on the wrong branch.
+func TestCITokens_OtherSubjectsGetNoAccess(t *testing.T) {
 	w := newWorld(t)
 	federate := func(name, issuer, subject, audience string) string {
 		made := w.identity("g", name)
@@ -236,61 +235,106 @@ func TestCITokens_OfWhatTheCredentialDoesNotNameGetNothing(t *testing.T) {
 		w.must(err)
 		return *made.Properties.ClientID
 	}
-	const github, gitlab, pulumi = "https://token.actions.githubusercontent.com", "https://gitlab.com", "https://api.pulumi.com/oidc"
+	const (
+		github = "https://token.actions.githubusercontent.com"
+		gitlab = "https://gitlab.com"
+		pulumi = "https://api.pulumi.com/oidc"
+	)
 	clients := map[string]string{
 		"prod":    federate("prod", github, "repo:octo-org/octo-repo:environment:prod", audience),
 		"main":    federate("main", github, "repo:octo-org/octo-repo:ref:refs/heads/main", audience),
 		"preview": federate("preview", github, "repo:octo-org/octo-repo:pull_request", audience),
 		"gitlab":  federate("gitlab", gitlab, "project_path:g/p:ref_type:branch:ref:main", audience),
-		"pulumi": federate(
-			"pulumi",
-			pulumi,
-			"pulumi:deploy:org:contoso:project:core:stack:dev:operation:update:scope:write",
-			"contoso",
-		),
+		"pulumi": federate("pulumi", pulumi, "pulumi:deploy:org:contoso:project:core:stack:dev:operation:update:scope:write",
+			"contoso"),
 	}
 	for name, test := range map[string]struct{ client, ci, subject, audience, code string }{
-		"the environment":                      {"prod", "github", "repo:octo-org/octo-repo:environment:prod", "", ""},
-		"the branch":                           {"main", "github", "repo:octo-org/octo-repo:ref:refs/heads/main", "", ""},
-		"a pull request":                       {"preview", "github", "repo:octo-org/octo-repo:pull_request", "", ""},
-		"the protected branch":                 {"gitlab", "gitlab", "project_path:g/p:ref_type:branch:ref:main", "", ""},
-		"the stack's update":                   {"pulumi", "pulumi", "pulumi:deploy:org:contoso:project:core:stack:dev:operation:update:scope:write", "", ""},
-		"another environment":                  {"prod", "github", "repo:octo-org/octo-repo:environment:dev", "", "AADSTS700213:"},
-		"the environment in capitals":          {"prod", "github", "repo:octo-org/octo-repo:environment:Prod", "", "AADSTS700213:"},
-		"another repository":                   {"prod", "github", "repo:octo-org/other:environment:prod", "", "AADSTS700213:"},
-		"another owner's, of the same name":    {"prod", "github", "repo:mallory/octo-repo:environment:prod", "", "AADSTS700213:"},
-		"a repository made under the old name": {"prod", "github", "repo:octo-org@9/octo-repo@9:environment:prod", "", "AADSTS700213:"},
-		"a pull request for prod":              {"prod", "github", "repo:octo-org/octo-repo:pull_request", "", "AADSTS700213:"},
-		"a fork's pull request":                {"preview", "github", "repo:mallory/octo-repo:pull_request", "", "AADSTS700213:"},
-		"a branch named like the environment":  {"prod", "github", "repo:octo-org/octo-repo:ref:refs/heads/environment/prod", "", "AADSTS700213:"},
-		"another branch":                       {"main", "github", "repo:octo-org/octo-repo:ref:refs/heads/main2", "", "AADSTS700213:"},
-		"a tag named like the branch":          {"main", "github", "repo:octo-org/octo-repo:ref:refs/tags/main", "", "AADSTS700213:"},
-		"the audience of somebody else":        {"prod", "github", "repo:octo-org/octo-repo:environment:prod", "sts.amazonaws.com", "AADSTS700212:"},
-		"GitLab's token":                       {"prod", "gitlab", "project_path:octo-org/octo-repo:ref_type:branch:ref:main", "", "AADSTS700211:"},
-		"another branch of GitLab":             {"gitlab", "gitlab", "project_path:g/p:ref_type:branch:ref:change", "", "AADSTS700213:"},
-		"a tag of GitLab":                      {"gitlab", "gitlab", "project_path:g/p:ref_type:tag:ref:main", "", "AADSTS700213:"},
-		"a fork of GitLab":                     {"gitlab", "gitlab", "project_path:mallory/p:ref_type:branch:ref:main", "", "AADSTS700213:"},
-		"another operation":                    {"pulumi", "pulumi", "pulumi:deploy:org:contoso:project:core:stack:dev:operation:destroy:scope:write", "", "AADSTS700213:"},
-		"another stack":                        {"pulumi", "pulumi", "pulumi:deploy:org:contoso:project:core:stack:prod:operation:update:scope:write", "", "AADSTS700213:"},
-		"another organization":                 {"pulumi", "pulumi", "pulumi:deploy:org:mallory:project:core:stack:dev:operation:update:scope:write", "", "AADSTS700213:"},
+		"the environment":      {"prod", "github", "repo:octo-org/octo-repo:environment:prod", "", ""},
+		"the branch":           {"main", "github", "repo:octo-org/octo-repo:ref:refs/heads/main", "", ""},
+		"a pull request":       {"preview", "github", "repo:octo-org/octo-repo:pull_request", "", ""},
+		"the protected branch": {"gitlab", "gitlab", "project_path:g/p:ref_type:branch:ref:main", "", ""},
+		"the stack's update": {
+			"pulumi", "pulumi", "pulumi:deploy:org:contoso:project:core:stack:dev:operation:update:scope:write", "", "",
+		},
+		"another environment": {
+			"prod", "github", "repo:octo-org/octo-repo:environment:dev", "", "AADSTS700213:",
+		},
+		"the environment in capitals": {
+			"prod", "github", "repo:octo-org/octo-repo:environment:Prod", "", "AADSTS700213:",
+		},
+		"another repository": {
+			"prod", "github", "repo:octo-org/other:environment:prod", "", "AADSTS700213:",
+		},
+		"another owner's, of the same name": {
+			"prod", "github", "repo:mallory/octo-repo:environment:prod", "", "AADSTS700213:",
+		},
+		"a repository made under the old name": {
+			"prod", "github", "repo:octo-org@9/octo-repo@9:environment:prod", "", "AADSTS700213:",
+		},
+		"a pull request for prod": {
+			"prod", "github", "repo:octo-org/octo-repo:pull_request", "", "AADSTS700213:",
+		},
+		"a fork's pull request": {
+			"preview", "github", "repo:mallory/octo-repo:pull_request", "", "AADSTS700213:",
+		},
+		"a branch named like the environment": {
+			"prod", "github", "repo:octo-org/octo-repo:ref:refs/heads/environment/prod", "", "AADSTS700213:",
+		},
+		"another branch": {
+			"main", "github", "repo:octo-org/octo-repo:ref:refs/heads/main2", "", "AADSTS700213:",
+		},
+		"a tag named like the branch": {
+			"main", "github", "repo:octo-org/octo-repo:ref:refs/tags/main", "", "AADSTS700213:",
+		},
+		"the audience of somebody else": {
+			"prod", "github", "repo:octo-org/octo-repo:environment:prod", "sts.amazonaws.com", "AADSTS700212:",
+		},
+		"GitLab's token": {
+			"prod", "gitlab", "project_path:octo-org/octo-repo:ref_type:branch:ref:main", "", "AADSTS700211:",
+		},
+		"another branch of GitLab": {
+			"gitlab", "gitlab", "project_path:g/p:ref_type:branch:ref:change", "", "AADSTS700213:",
+		},
+		"a tag of GitLab": {
+			"gitlab", "gitlab", "project_path:g/p:ref_type:tag:ref:main", "", "AADSTS700213:",
+		},
+		"a fork of GitLab": {
+			"gitlab", "gitlab", "project_path:mallory/p:ref_type:branch:ref:main", "", "AADSTS700213:",
+		},
+		"another operation": {
+			"pulumi",
+			"pulumi",
+			"pulumi:deploy:org:contoso:project:core:stack:dev:operation:destroy:scope:write",
+			"",
+			"AADSTS700213:",
+		},
+		"another stack": {
+			"pulumi",
+			"pulumi",
+			"pulumi:deploy:org:contoso:project:core:stack:prod:operation:update:scope:write",
+			"",
+			"AADSTS700213:",
+		},
+		"another organization": {
+			"pulumi",
+			"pulumi",
+			"pulumi:deploy:org:mallory:project:core:stack:dev:operation:update:scope:write",
+			"",
+			"AADSTS700213:",
+		},
 	} {
 		got := w.exchange(w.ciToken(test.ci, test.subject, test.audience), url.Values{"client_id": {clients[test.client]}})
-		if signedIn := strings.Contains(
-			got.text,
-			"access_token",
-		); signedIn != (test.code == "") ||
+		if signedIn := strings.Contains(got.text, "access_token"); signedIn != (test.code == "") ||
 			!strings.Contains(got.text, test.code) {
 			t.Errorf("%s: %d %s, want %q", name, got.status, got.text, test.code)
 		}
 	}
-	// What the token says beside its subject changes nothing.
-	if status, text := w.order(
-		ciissuer.Order{
-			Ask: ciissuer.Ask{CI: "github", Subject: "repo:mallory/octo-repo:pull_request", Claims: map[string]string{
-				"repository": "octo-org/octo-repo",
-			}},
-		},
-	); status != http.StatusBadRequest {
+	// Claims that follow from the subject cannot be chosen.
+	if status, text := w.order(ciissuer.Order{
+		Ask: ciissuer.Ask{CI: "github", Subject: "repo:mallory/octo-repo:pull_request", Claims: map[string]string{
+			"repository": "octo-org/octo-repo",
+		}},
+	}); status != http.StatusBadRequest {
 		t.Errorf("a claim that follows from the subject was chosen: %d %s", status, text)
 	}
 }

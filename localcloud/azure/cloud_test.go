@@ -37,15 +37,15 @@ import (
 
 const location = "eastus"
 
-// fakeClusters takes the place of Kubernetes: it has a signing key, and remembers what it was asked for.
+// fakeClusters replaces Kubernetes. It has a signing key and records calls.
 type fakeClusters struct {
 	key *rsa.PrivateKey
 
 	mu      sync.Mutex
 	started []azure.ClusterSpec
 	deleted []string
-	fail    error         // what Start answers
-	wait    chan struct{} // what Start waits for; nil: nothing
+	fail    error         // returned by Start
+	wait    chan struct{} // closed when Start may return; nil means at once
 }
 
 func (f *fakeClusters) Start(ctx context.Context, spec azure.ClusterSpec) error {
@@ -84,7 +84,7 @@ func (f *fakeClusters) starts() int {
 	return len(f.started)
 }
 
-// serviceAccountKey is made once: it takes a while, and no test depends on another's not having it.
+// serviceAccountKey is generated once for all tests, because that is slow.
 var serviceAccountKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -93,7 +93,7 @@ var serviceAccountKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-// fixture is a cloud behind a proxy on loopback, with clients that know nothing of it but the proxy and the CA.
+// fixture is a local cloud behind its proxy on loopback, with clients that know only the proxy and the CA.
 type fixture struct {
 	*testing.T
 	dir      string
@@ -103,8 +103,8 @@ type fixture struct {
 	client   *http.Client
 	stop     func()
 	owner    azcore.TokenCredential
-	slow     time.Duration // what a write of a federated credential takes
-	slowPool time.Duration // what an operation on a node pool takes
+	slow     time.Duration // duration of writes of federated credentials
+	slowPool time.Duration // duration of operations on node pools
 	way      *edge.Edge
 	faults   faults.Plan
 	times    localarm.Times
@@ -141,7 +141,7 @@ func newFixtureWith(t *testing.T, federatedWriteTime time.Duration) *fixture {
 	return f
 }
 
-// start serves what the folder holds; stop and start are a restart of the local cloud.
+// start serves the cloud in f.dir. Calling stop and start restarts it.
 func (f *fixture) start() {
 	f.Helper()
 	way, err := edge.New(filepath.Join(f.dir, "edge"))
@@ -175,7 +175,7 @@ func (f *fixture) start() {
 	}
 }
 
-// transport goes through the proxy at a listener, and trusts the throw-away authority.
+// transport returns a transport that uses the proxy at a listener and trusts its authority.
 func (f *fixture) transport(l net.Listener) *http.Transport {
 	f.Helper()
 	ca, err := os.ReadFile(f.way.CAFile())
@@ -188,7 +188,7 @@ func (f *fixture) transport(l net.Listener) *http.Transport {
 	}
 }
 
-// from is a client whose requests come from the nodes of a cluster, through a socket of its own.
+// from returns a client whose requests come from the nodes of a cluster, through a separate socket.
 func (f *fixture) from(cluster string) *http.Client {
 	f.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -212,14 +212,14 @@ func (f *fixture) must(err error) {
 	}
 }
 
-// options are those of a client of the data plane, arm those of one of Resource Manager. Refusals are not tried again.
+// options returns options for clients of data planes, which do not retry. arm returns those for Resource Manager.
 func (f *fixture) options() azcore.ClientOptions {
 	return azcore.ClientOptions{Transport: f.client, Retry: policy.RetryOptions{MaxRetries: -1}}
 }
 
 func (f *fixture) arm() *arm.ClientOptions { return &arm.ClientOptions{ClientOptions: f.options()} }
 
-// group makes a resource group.
+// group creates a resource group and returns its ID.
 func (f *fixture) group(name string) string {
 	f.Helper()
 	groups, err := armresources.NewResourceGroupsClient(azure.SubscriptionID, f.owner, f.arm())
@@ -229,7 +229,7 @@ func (f *fixture) group(name string) string {
 	return *made.ID
 }
 
-// refused checks that an error is a refusal with a code. Codes are Azure's; the wording is its own affair.
+// refused checks the status and the code of an error.
 func (f *fixture) refused(err error, status int, code string) {
 	f.Helper()
 	var refusal *azcore.ResponseError
@@ -243,7 +243,8 @@ var (
 	vaultScope = policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}}
 )
 
-// call is a request as the owner makes it by hand, for what the SDK's types cannot say. It returns the status and the code.
+// call sends a request as the owner, for bodies that the SDK's types cannot express. It returns the status and the
+// error's code.
 func (f *fixture) call(method, path string, body any) (int, string) {
 	f.Helper()
 	status, answer := f.ask(method, path, body)
@@ -252,7 +253,7 @@ func (f *fixture) call(method, path string, body any) (int, string) {
 	return status, code
 }
 
-// put is a call that has to succeed. It returns the resource, and waits for operations under way.
+// put creates or updates a resource, waits for operations and returns the resource. It fails the test on errors.
 func (f *fixture) put(path string, body any) map[string]any {
 	f.Helper()
 	status, answer := f.ask(http.MethodPut, path, body)
@@ -263,7 +264,7 @@ func (f *fixture) put(path string, body any) map[string]any {
 	return answer
 }
 
-// get is the properties of a resource that has to be there.
+// get returns the properties of a resource. It fails the test on errors.
 func (f *fixture) get(path string) map[string]any {
 	f.Helper()
 	status, answer := f.ask(http.MethodGet, path, nil)
@@ -294,11 +295,11 @@ func (f *fixture) ask(method, path string, body any) (int, map[string]any) {
 	data, err := io.ReadAll(resp.Body)
 	f.must(err)
 	var answer map[string]any
-	_ = json.Unmarshal(data, &answer) // some answers have no body
+	_ = json.Unmarshal(data, &answer) // some responses have no body
 	return resp.StatusCode, answer
 }
 
-// path is one in the subscription.
+// path returns a path in the subscription.
 func path(elem ...string) string {
 	return "/subscriptions/" + azure.SubscriptionID + "/" + strings.Join(elem, "/")
 }

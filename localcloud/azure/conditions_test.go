@@ -11,8 +11,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 )
 
-// TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists has a deployer assign roles as docs/roles let it, and try others.
-func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
+// TestAssignmentCondition_AllowsListedRolesOnly assigns roles as a deployer with the role of docs/roles.
+func TestAssignmentCondition_AllowsListedRolesOnly(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	condition, err := os.ReadFile("../../docs/roles/assign-condition.txt")
@@ -43,15 +43,15 @@ func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
 	_, podID := f.principal()
 	own := subscription + roles + uuid.NewString()
 	for name, more := range map[string]m{
-		"another language":  {"condition": "@Principal[Microsoft.Directory/CustomSecurityAttributes/Id:A_b] StringEquals 'c'", "conditionVersion": "2.0"},
+		"another language": {
+			"condition":        "@Principal[Microsoft.Directory/CustomSecurityAttributes/Id:A_b] StringEquals 'c'",
+			"conditionVersion": "2.0",
+		},
 		"another version":   {"condition": string(condition), "conditionVersion": "1.0"},
 		"without a version": {"condition": string(condition)},
 	} {
-		if status, code := f.call(
-			http.MethodPut,
-			own+version,
-			body(assignRoles, deployerID, more),
-		); status != http.StatusNotImplemented {
+		if status, code := f.call(http.MethodPut, own+version,
+			body(assignRoles, deployerID, more)); status != http.StatusNotImplemented {
 			t.Errorf("%s: %d %s", name, status, code)
 		}
 	}
@@ -64,11 +64,8 @@ func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
 	}
 
 	allowed := group + roles + uuid.NewString()
-	if status, code := deployer.call(
-		http.MethodPut,
-		allowed+version,
-		body(secretsUser, podID, nil),
-	); status != http.StatusCreated {
+	if status, code := deployer.call(http.MethodPut, allowed+version,
+		body(secretsUser, podID, nil)); status != http.StatusCreated {
 		t.Errorf("Key Vault Secrets User: %d %s", status, code)
 	}
 	theirs := group + roles + uuid.NewString()
@@ -81,33 +78,29 @@ func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
 	}{
 		"Owner to itself": {http.MethodPut, subscription + roles + uuid.NewString(), body(owner, deployerID, nil)},
 		"Owner in small and no type": {http.MethodPut, group + roles + uuid.NewString(), m{"properties": m{
-			"roleDefinitionId": strings.ToLower(subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + owner), "principalId": deployerID,
+			"roleDefinitionId": strings.ToLower(subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + owner),
+			"principalId":      deployerID,
 		}}},
 		"Contributor to a pod":             {http.MethodPut, group + roles + uuid.NewString(), body(contributor, podID, nil)},
 		"Owner in place of what it has":    {http.MethodPut, allowed, body(owner, podID, nil)},
 		"its own role without a condition": {http.MethodPut, own, body(assignRoles, deployerID, nil)},
-		"the role again, above":            {http.MethodPut, group + roles + uuid.NewString(), body(assignRoles, deployerID, nil)},
-		"takes away a role of others":      {http.MethodDelete, theirs, nil},
-		"takes away its own condition":     {http.MethodDelete, own, nil},
+		"the role again, above": {
+			http.MethodPut, group + roles + uuid.NewString(), body(assignRoles, deployerID, nil),
+		},
+		"takes away a role of others":  {http.MethodDelete, theirs, nil},
+		"takes away its own condition": {http.MethodDelete, own, nil},
 	} {
 		var content any
 		if test.body != nil {
 			content = test.body
 		}
-		if status, code := deployer.call(
-			test.method,
-			test.at+version,
-			content,
-		); status != http.StatusForbidden ||
+		if status, code := deployer.call(test.method, test.at+version, content); status != http.StatusForbidden ||
 			code != "AuthorizationFailed" {
 			t.Errorf("%s: %d %s", name, status, code)
 		}
 	}
-	if status, code := deployer.call(
-		http.MethodPut,
-		group+roles+uuid.NewString()+version,
-		body(keyVaultReader, podID, nil),
-	); status != http.StatusCreated {
+	if status, code := deployer.call(http.MethodPut, group+roles+uuid.NewString()+version,
+		body(keyVaultReader, podID, nil)); status != http.StatusCreated {
 		t.Errorf("Key Vault Reader: %d %s", status, code)
 	}
 	if status, code := deployer.call(http.MethodDelete, allowed+version, nil); status != http.StatusOK {

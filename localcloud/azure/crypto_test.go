@@ -10,7 +10,6 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
@@ -21,18 +20,13 @@ const (
 	encryptionService = "e147488a-f6f5-4113-8e2d-b22465e65bf6"
 )
 
-// keysOf is a client of a new identity, which has a role on the vault.
+// keysOf returns a client of a new identity with a role on the vault.
 func (w *world) keysOf(name, role string) *azkeys.Client {
 	w.Helper()
 	made := w.identity("g", name)
 	w.must(w.federate("g", name, "fic", w.issuer, subject))
 	if role != "" {
-		_, err := w.assign(
-			w.vaultID,
-			role,
-			*made.Properties.PrincipalID,
-			to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-		)
+		_, err := w.assign(w.vaultID, role, *made.Properties.PrincipalID, servicePrincipal)
 		w.must(err)
 	}
 	token := filepath.Join(w.TempDir(), "token")
@@ -48,12 +42,8 @@ func (w *world) keysOf(name, role string) *azkeys.Client {
 
 func (w *world) rsaKey(name string, parameters azkeys.CreateKeyParameters) *azkeys.Client {
 	w.Helper()
-	_, err := w.assign(
-		w.vaultID,
-		"14b46e9e-c2b7-41b4-b07b-48a6ebf60603",
-		w.ownerPrincipal(),
-		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-	) // Key Vault Crypto Officer
+	const cryptoOfficer = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603" // Key Vault Crypto Officer
+	_, err := w.assign(w.vaultID, cryptoOfficer, w.ownerPrincipal(), servicePrincipal)
 	w.must(err)
 	parameters.Kty = to.Ptr(azkeys.KeyTypeRSA)
 	_, err = w.keys().CreateKey(w.Context(), name, parameters, nil)
@@ -61,80 +51,47 @@ func (w *world) rsaKey(name string, parameters azkeys.CreateKeyParameters) *azke
 	return w.keysOf("crypto", cryptoUser)
 }
 
-func TestAKeyOpensWhatItSealed(t *testing.T) {
+func TestKey_DecryptsWhatItEncrypted(t *testing.T) {
 	w := newWorld(t)
 	keys := w.rsaKey("rsa", azkeys.CreateKeyParameters{})
-	for _, algorithm := range []azkeys.EncryptionAlgorithm{azkeys.EncryptionAlgorithmRSAOAEP256, azkeys.EncryptionAlgorithmRSAOAEP, azkeys.EncryptionAlgorithmRSA15} {
-		sealed, err := keys.Encrypt(
-			t.Context(),
-			"rsa",
-			"",
-			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: []byte("a key")},
-			nil,
-		)
+	for _, algorithm := range []azkeys.EncryptionAlgorithm{
+		azkeys.EncryptionAlgorithmRSAOAEP256, azkeys.EncryptionAlgorithmRSAOAEP, azkeys.EncryptionAlgorithmRSA15,
+	} {
+		sealed, err := keys.Encrypt(t.Context(), "rsa", "",
+			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: []byte("a key")}, nil)
 		w.must(err)
 		if strings.Contains(string(sealed.Result), "a key") || sealed.KID.Version() == "" {
 			t.Errorf("%s: it is %q of %s", algorithm, sealed.Result, *sealed.KID)
 		}
-		opened, err := keys.Decrypt(
-			t.Context(),
-			"rsa",
-			sealed.KID.Version(),
-			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: sealed.Result},
-			nil,
-		)
+		opened, err := keys.Decrypt(t.Context(), "rsa", sealed.KID.Version(),
+			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: sealed.Result}, nil)
 		w.must(err)
 		if string(opened.Result) != "a key" {
 			t.Errorf("%s: opened, it is %q", algorithm, opened.Result)
 		}
-		wrapped, err := keys.WrapKey(
-			t.Context(),
-			"rsa",
-			"",
-			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: []byte("a key")},
-			nil,
-		)
+		wrapped, err := keys.WrapKey(t.Context(), "rsa", "",
+			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: []byte("a key")}, nil)
 		w.must(err)
-		unwrapped, err := keys.UnwrapKey(
-			t.Context(),
-			"rsa",
-			"",
-			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: wrapped.Result},
-			nil,
-		)
+		unwrapped, err := keys.UnwrapKey(t.Context(), "rsa", "",
+			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: wrapped.Result}, nil)
 		w.must(err)
 		if string(unwrapped.Result) != "a key" {
 			t.Errorf("%s: unwrapped, it is %q", algorithm, unwrapped.Result)
 		}
 	}
 
-	// What a version sealed, the next does not open.
+	// The next version does not decrypt it.
 	oaep := to.Ptr(azkeys.EncryptionAlgorithmRSAOAEP256)
-	sealed, err := keys.Encrypt(
-		t.Context(),
-		"rsa",
-		"",
-		azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("a key")},
-		nil,
-	)
+	sealed, err := keys.Encrypt(t.Context(), "rsa", "",
+		azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("a key")}, nil)
 	w.must(err)
 	_, err = w.keys().RotateKey(t.Context(), "rsa", nil)
 	w.must(err)
-	_, err = keys.Decrypt(
-		t.Context(),
-		"rsa",
-		"",
-		azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result},
-		nil,
-	)
+	_, err = keys.Decrypt(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result},
+		nil)
 	w.refused(err, http.StatusBadRequest, "BadParameter")
-	opened, err := keys.Decrypt(
-		t.Context(),
-		"rsa",
-		sealed.KID.Version(),
-		azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result},
-		nil,
-	)
+	opened, err := keys.Decrypt(t.Context(), "rsa", sealed.KID.Version(),
+		azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result}, nil)
 	w.must(err)
 	if string(opened.Result) != "a key" {
 		t.Errorf("with its own version: %q", opened.Result)
@@ -146,13 +103,31 @@ func TestAKeyOpensWhatItSealed(t *testing.T) {
 		status     int
 		code       string
 	}{
-		"an algorithm of other keys":   {"rsa", azkeys.KeyOperationParameters{Algorithm: to.Ptr(azkeys.EncryptionAlgorithmA256GCM), Value: []byte("v")}, 400, "BadParameter"},
-		"no algorithm":                 {"rsa", azkeys.KeyOperationParameters{Algorithm: to.Ptr(azkeys.EncryptionAlgorithm("")), Value: []byte("v")}, 400, "BadParameter"},
-		"no value":                     {"rsa", azkeys.KeyOperationParameters{Algorithm: oaep}, 400, "BadParameter"},
-		"more than the key can seal":   {"rsa", azkeys.KeyOperationParameters{Algorithm: oaep, Value: make([]byte, 256)}, 400, "BadParameter"},
-		"a key that cannot":            {"my-key", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, 403, "Forbidden"},
-		"a key that is not there":      {"absent", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, 404, "KeyNotFound"},
-		"a secret, which is not a key": {"my-secret", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, 404, "KeyNotFound"},
+		"an algorithm of other keys": {
+			"rsa",
+			azkeys.KeyOperationParameters{Algorithm: to.Ptr(azkeys.EncryptionAlgorithmA256GCM), Value: []byte("v")},
+			400,
+			"BadParameter",
+		},
+		"no algorithm": {
+			"rsa",
+			azkeys.KeyOperationParameters{Algorithm: to.Ptr(azkeys.EncryptionAlgorithm("")), Value: []byte("v")},
+			400,
+			"BadParameter",
+		},
+		"no value": {"rsa", azkeys.KeyOperationParameters{Algorithm: oaep}, 400, "BadParameter"},
+		"more than the key can seal": {
+			"rsa", azkeys.KeyOperationParameters{Algorithm: oaep, Value: make([]byte, 256)}, 400, "BadParameter",
+		},
+		"a key that cannot": {
+			"my-key", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, 403, "Forbidden",
+		},
+		"a key that is not there": {
+			"absent", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, 404, "KeyNotFound",
+		},
+		"a secret, which is not a key": {
+			"my-secret", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, 404, "KeyNotFound",
+		},
 	} {
 		if _, err := keys.Encrypt(t.Context(), test.key, "", test.parameters, nil); err == nil {
 			t.Errorf("%s: sealed", name)
@@ -162,7 +137,7 @@ func TestAKeyOpensWhatItSealed(t *testing.T) {
 	}
 }
 
-func TestAKeyOpensAndSealsForRolesThatSaySo(t *testing.T) {
+func TestKey_RequiresRoleForEachOperation(t *testing.T) {
 	w := newWorld(t)
 	w.rsaKey("rsa", azkeys.CreateKeyParameters{})
 	oaep := to.Ptr(azkeys.EncryptionAlgorithmRSAOAEP256)
@@ -171,7 +146,10 @@ func TestAKeyOpensAndSealsForRolesThatSaySo(t *testing.T) {
 		role            string
 		encrypts, wraps bool
 	}{
-		"user": {cryptoUser, true, true}, "service": {encryptionService, false, true}, "reader": {vaultReader, false, false}, "nobody": {"", false, false},
+		"user":    {cryptoUser, true, true},
+		"service": {encryptionService, false, true},
+		"reader":  {vaultReader, false, false},
+		"nobody":  {"", false, false},
 		"secrets": {secretsUser, false, false},
 	} {
 		keys := w.keysOf("role-"+name, test.role)
@@ -192,28 +170,29 @@ func TestAKeyOpensAndSealsForRolesThatSaySo(t *testing.T) {
 	}
 }
 
-// TestAKeyThatIsNotToBeUsed follows Key Vault: outside its time a key opens and does not seal.
-func TestAKeyThatIsNotToBeUsed(t *testing.T) {
+// TestKey_OutsideItsTimeDecryptsOnly checks that a key that is expired or not yet valid decrypts, but does not encrypt.
+func TestKey_OutsideItsTimeDecryptsOnly(t *testing.T) {
 	w := newWorld(t)
 	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 	keys := w.rsaKey("rsa", azkeys.CreateKeyParameters{})
 	oaep := to.Ptr(azkeys.EncryptionAlgorithmRSAOAEP256)
-	sealed, err := keys.Encrypt(
-		t.Context(),
-		"rsa",
-		"",
-		azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")},
-		nil,
-	)
+	sealed, err := keys.Encrypt(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")},
+		nil)
 	w.must(err)
 	for name, test := range map[string]struct {
 		attributes azkeys.KeyAttributes
 		opens      bool
 		inner      string
 	}{
-		"expired":       {azkeys.KeyAttributes{Expires: &past}, true, "KeyExpired"},
-		"not yet valid": {azkeys.KeyAttributes{NotBefore: &future, Expires: to.Ptr(future.Add(time.Hour))}, true, "KeyNotYetValid"},
-		"disabled":      {azkeys.KeyAttributes{Enabled: to.Ptr(false), NotBefore: to.Ptr(past.Add(-time.Hour)), Expires: &future}, false, "KeyDisabled"},
+		"expired": {azkeys.KeyAttributes{Expires: &past}, true, "KeyExpired"},
+		"not yet valid": {
+			azkeys.KeyAttributes{NotBefore: &future, Expires: to.Ptr(future.Add(time.Hour))}, true, "KeyNotYetValid",
+		},
+		"disabled": {
+			azkeys.KeyAttributes{Enabled: to.Ptr(false), NotBefore: to.Ptr(past.Add(-time.Hour)), Expires: &future},
+			false,
+			"KeyDisabled",
+		},
 	} {
 		if test.attributes.Enabled == nil {
 			test.attributes.Enabled = to.Ptr(true)
@@ -228,30 +207,18 @@ func TestAKeyThatIsNotToBeUsed(t *testing.T) {
 		if err != nil && !strings.Contains(err.Error(), test.inner) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := keys.Decrypt(
-			t.Context(),
-			"rsa",
-			"",
-			azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result},
-			nil,
-		); (err == nil) != test.opens {
+		operation := azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result}
+		if _, err := keys.Decrypt(t.Context(), "rsa", "", operation, nil); (err == nil) != test.opens {
 			t.Errorf("%s, it opens: %v", name, err)
 		}
 	}
 
 	_, err = w.keys().CreateKey(t.Context(), "signs", azkeys.CreateKeyParameters{
-		Kty: to.Ptr(
-			azkeys.KeyTypeRSA,
-		),
+		Kty:    to.Ptr(azkeys.KeyTypeRSA),
 		KeyOps: []*azkeys.KeyOperation{to.Ptr(azkeys.KeyOperationDecrypt), to.Ptr(azkeys.KeyOperationSign)},
 	}, nil)
 	w.must(err)
-	_, err = keys.Encrypt(
-		t.Context(),
-		"signs",
-		"",
-		azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")},
-		nil,
-	)
+	_, err = keys.Encrypt(t.Context(), "signs", "", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")},
+		nil)
 	w.refused(err, http.StatusForbidden, "Forbidden")
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 )
 
-func TestCustomRole_LetsDoWhatItSaysAndOnlyWhereItMayBeAssigned(t *testing.T) {
+func TestCustomRole_GrantsItsActionsInAssignableScopes(t *testing.T) {
 	f := newFixture(t)
 	const subscription = "/subscriptions/" + azure.SubscriptionID
 	group := subscription + "/resourceGroups/one"
@@ -53,11 +53,8 @@ func TestCustomRole_LetsDoWhatItSaysAndOnlyWhereItMayBeAssigned(t *testing.T) {
 	assigned := map[string]any{
 		"properties": map[string]any{"roleDefinitionId": role, "principalId": objectID, "principalType": "ServicePrincipal"},
 	}
-	if _, code := f.call(
-		http.MethodPut,
-		assignment(subscription),
-		assigned,
-	); code != "RoleAssignmentScopeNotAssignableToRoleDefinition" {
+	if _, code := f.call(http.MethodPut, assignment(subscription),
+		assigned); code != "RoleAssignmentScopeNotAssignableToRoleDefinition" {
 		t.Errorf("assigned where it may not be: %q", code)
 	}
 	if status, code := f.call(http.MethodPut, assignment(group), assigned); status != http.StatusCreated {
@@ -78,7 +75,7 @@ func TestCustomRole_LetsDoWhatItSaysAndOnlyWhereItMayBeAssigned(t *testing.T) {
 	}
 }
 
-// principal makes a service principal without rights, and is the same cloud as it sees it.
+// principal creates a service principal without permissions and returns a fixture that uses it.
 func (f *fixture) principal() (as *fixture, objectID string) {
 	f.Helper()
 	req, err := http.NewRequestWithContext(f.Context(), http.MethodPost, "https://localcloud.internal/principals", nil)

@@ -18,7 +18,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
@@ -31,7 +30,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
 )
 
-// world is a vault with a secret and a key, a cluster, and an identity that stands for a service account of the cluster.
+// world has a vault with a secret and a key, a cluster, and an identity federated with a service account.
 type world struct {
 	*fixture
 	vaultID, uri, issuer, clientID, principalID string
@@ -72,7 +71,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// putSecret writes one as Pulumi does, through Resource Manager.
+// putSecret writes a secret through Resource Manager, as Pulumi does.
 func (w *world) putSecret(name, value string) {
 	w.Helper()
 	secrets, err := armkeyvault.NewSecretsClient(azure.SubscriptionID, w.owner, w.arm())
@@ -88,22 +87,20 @@ func (w *world) putSecret(name, value string) {
 
 func (w *world) grant(scope, role string) string {
 	w.Helper()
-	name, err := w.assign(scope, role, w.principalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	name, err := w.assign(scope, role, w.principalID, servicePrincipal)
 	w.must(err)
 	return name
 }
 
-// token is one as the cluster's API server makes it, changed in one thing.
+// token returns a service account token as the cluster's API server issues it, with a change.
 func (w *world) token(change func(*jwt.Claims), with func(jose.SigningKey) jose.SigningKey) string {
 	w.Helper()
 	now := time.Now()
 	claims := jwt.Claims{
-		Issuer:   w.issuer,
-		Subject:  subject,
-		Audience: jwt.Audience{audience},
-		IssuedAt: jwt.NewNumericDate(
-			now,
-		),
+		Issuer:    w.issuer,
+		Subject:   subject,
+		Audience:  jwt.Audience{audience},
+		IssuedAt:  jwt.NewNumericDate(now),
 		NotBefore: jwt.NewNumericDate(now.Add(-time.Minute)),
 		Expiry:    jwt.NewNumericDate(now.Add(time.Hour)),
 	}
@@ -123,7 +120,7 @@ func (w *world) token(change func(*jwt.Claims), with func(jose.SigningKey) jose.
 	return signed
 }
 
-// secretsAs is a client that shows a service account's token, as the Azure provider does.
+// secretsAs returns a client that authenticates with a service account token, as the Azure provider does.
 func (w *world) secretsAs(clientID, token string) *azsecrets.Client {
 	w.Helper()
 	credential, err := azidentity.NewClientAssertionCredential(azure.TenantID, clientID,
@@ -140,7 +137,7 @@ func (w *world) secretsOf(credential azcore.TokenCredential) *azsecrets.Client {
 	return client
 }
 
-func TestAServiceAccountsTokenReadsWhatItsIdentityMay(t *testing.T) {
+func TestServiceAccountToken_ReadsSecretOfIdentity(t *testing.T) {
 	w := newWorld(t)
 	w.grant(w.vaultID+"/secrets/my-secret", secretsUser)
 	got, err := w.secretsAs(w.clientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
@@ -150,8 +147,8 @@ func TestAServiceAccountsTokenReadsWhatItsIdentityMay(t *testing.T) {
 	}
 }
 
-// TestATokenThatIsWrongInOneThingIsNoToken has Entra's error for each.
-func TestATokenThatIsWrongInOneThingIsNoToken(t *testing.T) {
+// TestServiceAccountToken_WrongClaimIsRefused checks Entra ID's error for each claim.
+func TestServiceAccountToken_WrongClaimIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.grant(w.vaultID, secretsUser)
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -161,17 +158,41 @@ func TestATokenThatIsWrongInOneThingIsNoToken(t *testing.T) {
 		return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + parts[1] + "."
 	}
 	for name, test := range map[string]struct{ clientID, token, code string }{
-		"another namespace":       {w.clientID, w.token(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:other:sa" }, nil), "AADSTS700213"},
-		"another service account": {w.clientID, w.token(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:other" }, nil), "AADSTS700213"},
-		"subject in capitals":     {w.clientID, w.token(func(c *jwt.Claims) { c.Subject = strings.ToUpper(subject) }, nil), "AADSTS700213"},
-		"another audience":        {w.clientID, w.token(func(c *jwt.Claims) { c.Audience = jwt.Audience{"https://kubernetes.default.svc"} }, nil), "AADSTS700212"},
-		"another issuer":          {w.clientID, w.token(func(c *jwt.Claims) { c.Issuer = "https://example.com/" }, nil), "AADSTS700211"},
-		"issuer without a slash":  {w.clientID, w.token(func(c *jwt.Claims) { c.Issuer = strings.TrimSuffix(c.Issuer, "/") }, nil), "AADSTS700211"},
-		"expired":                 {w.clientID, w.token(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Minute)) }, nil), "AADSTS700024"},
-		"not valid yet":           {w.clientID, w.token(func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) }, nil), "AADSTS700024"},
-		"forged":                  {w.clientID, w.token(nil, func(k jose.SigningKey) jose.SigningKey { k.Key = stranger; return k }), "AADSTS700027"},
-		"alg none":                {w.clientID, unsigned(), "AADSTS50027"},
-		"an unknown application":  {uuid.NewString(), w.token(nil, nil), "AADSTS700016"},
+		"another namespace": {
+			w.clientID, w.token(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:other:sa" }, nil), "AADSTS700213",
+		},
+		"another service account": {
+			w.clientID, w.token(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:other" }, nil), "AADSTS700213",
+		},
+		"subject in capitals": {
+			w.clientID, w.token(func(c *jwt.Claims) { c.Subject = strings.ToUpper(subject) }, nil), "AADSTS700213",
+		},
+		"another audience": {
+			w.clientID,
+			w.token(func(c *jwt.Claims) { c.Audience = jwt.Audience{"https://kubernetes.default.svc"} }, nil),
+			"AADSTS700212",
+		},
+		"another issuer": {
+			w.clientID, w.token(func(c *jwt.Claims) { c.Issuer = "https://example.com/" }, nil), "AADSTS700211",
+		},
+		"issuer without a slash": {
+			w.clientID, w.token(func(c *jwt.Claims) { c.Issuer = strings.TrimSuffix(c.Issuer, "/") }, nil), "AADSTS700211",
+		},
+		"expired": {
+			w.clientID,
+			w.token(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Minute)) }, nil),
+			"AADSTS700024",
+		},
+		"not valid yet": {
+			w.clientID,
+			w.token(func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) }, nil),
+			"AADSTS700024",
+		},
+		"forged": {
+			w.clientID, w.token(nil, func(k jose.SigningKey) jose.SigningKey { k.Key = stranger; return k }), "AADSTS700027",
+		},
+		"alg none":               {w.clientID, unsigned(), "AADSTS50027"},
+		"an unknown application": {uuid.NewString(), w.token(nil, nil), "AADSTS700016"},
 	} {
 		_, err := w.secretsAs(test.clientID, test.token).GetSecret(t.Context(), "my-secret", "", nil)
 		var refused *azidentity.AuthenticationFailedError
@@ -181,7 +202,7 @@ func TestATokenThatIsWrongInOneThingIsNoToken(t *testing.T) {
 	}
 }
 
-func TestOnlyARoleOnTheObjectOrAboveItReads(t *testing.T) {
+func TestRole_AppliesAtItsScopeAndBelow(t *testing.T) {
 	w := newWorld(t)
 	w.putSecret("other", "another value")
 	w.must(w.putVault("g", "kv-other", nil))
@@ -203,7 +224,10 @@ func TestOnlyARoleOnTheObjectOrAboveItReads(t *testing.T) {
 	w.grant(w.vaultID, vaultReader)
 	w.refused(read(), http.StatusForbidden, "Forbidden")
 	for name, scope := range map[string]string{
-		"the object": w.vaultID + "/secrets/my-secret", "the vault": w.vaultID, "the resource group": path("resourceGroups/g"), "the subscription": "/subscriptions/" + azure.SubscriptionID,
+		"the object":         w.vaultID + "/secrets/my-secret",
+		"the vault":          w.vaultID,
+		"the resource group": path("resourceGroups/g"),
+		"the subscription":   "/subscriptions/" + azure.SubscriptionID,
 	} {
 		assignment := w.grant(scope, secretsUser)
 		if err := read(); err != nil {
@@ -217,7 +241,7 @@ func TestOnlyARoleOnTheObjectOrAboveItReads(t *testing.T) {
 	}
 }
 
-func TestTheFirstRequestIsChallengedAndAnotherServicesTokenRefused(t *testing.T) {
+func TestVault_ChallengesAndChecksAudience(t *testing.T) {
 	w := newWorld(t)
 	get := func(token string) *http.Response {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.uri+"secrets/my-secret/?api-version=7.4", nil)
@@ -230,7 +254,8 @@ func TestTheFirstRequestIsChallengedAndAnotherServicesTokenRefused(t *testing.T)
 		resp.Body.Close()
 		return resp
 	}
-	want := `Bearer authorization="https://login.microsoftonline.com/` + azure.TenantID + `", resource="https://vault.azure.net"`
+	const authority = "https://login.microsoftonline.com/" + azure.TenantID
+	want := `Bearer authorization="` + authority + `", resource="https://vault.azure.net"`
 	if resp := get(""); resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") != want {
 		t.Errorf("%s with %q", resp.Status, resp.Header.Get("WWW-Authenticate"))
 	}
@@ -241,20 +266,20 @@ func TestTheFirstRequestIsChallengedAndAnotherServicesTokenRefused(t *testing.T)
 	}
 }
 
-// officer is the subscription's owner, who is no officer of the vault's data before this.
+// officer makes the subscription's owner an officer of the vault's data, which the owner is not by default.
 func (w *world) officer() *azsecrets.Client {
 	w.Helper()
 	secrets := w.secretsOf(w.owner)
 	_, err := secrets.GetSecret(w.Context(), "my-secret", "", nil)
 	w.refused(err, http.StatusForbidden, "Forbidden")
 	for _, role := range []string{secretsOfficer, vaultReader} {
-		_, err = w.assign(w.vaultID, role, w.ownerPrincipal(), to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+		_, err = w.assign(w.vaultID, role, w.ownerPrincipal(), servicePrincipal)
 		w.must(err)
 	}
 	return secrets
 }
 
-// ownerPrincipal is read from the owner's token.
+// ownerPrincipal returns the owner's object ID, from the owner's token.
 func (w *world) ownerPrincipal() string {
 	w.Helper()
 	token, err := w.owner.GetToken(w.Context(), armScope)
@@ -268,7 +293,7 @@ func (w *world) ownerPrincipal() string {
 	return claims.OID
 }
 
-func TestSecretsHaveVersionsAndAttributesAndASoftDelete(t *testing.T) {
+func TestSecret_HasVersionsAttributesAndSoftDelete(t *testing.T) {
 	w := newWorld(t)
 	secrets := w.officer()
 	first, err := secrets.GetSecret(t.Context(), "my-secret", "", nil)
@@ -305,7 +330,7 @@ func TestSecretsHaveVersionsAndAttributesAndASoftDelete(t *testing.T) {
 	}
 }
 
-func TestAKeyIsARealPairOfWhichThePublicHalfIsShown(t *testing.T) {
+func TestKey_ShowsPublicHalf(t *testing.T) {
 	w := newWorld(t)
 	w.officer()
 	keys, err := azkeys.NewClient(w.uri, w.owner, &azkeys.ClientOptions{ClientOptions: w.options()})
@@ -318,21 +343,14 @@ func TestAKeyIsARealPairOfWhichThePublicHalfIsShown(t *testing.T) {
 	}
 }
 
-func TestACertificateIsASecretToo(t *testing.T) {
+func TestCertificate_IsAlsoSecret(t *testing.T) {
 	w := newWorld(t)
 	secrets := w.officer()
-	_, err := w.assign(
-		w.vaultID,
-		certificatesOfficer,
-		w.ownerPrincipal(),
-		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-	)
+	_, err := w.assign(w.vaultID, certificatesOfficer, w.ownerPrincipal(), servicePrincipal)
 	w.must(err)
-	certificates, err := azcertificates.NewClient(
-		w.uri,
-		w.owner,
-		&azcertificates.ClientOptions{ClientOptions: w.options()},
-	)
+	certificates, err := azcertificates.NewClient(w.uri, w.owner, &azcertificates.ClientOptions{
+		ClientOptions: w.options(),
+	})
 	w.must(err)
 	_, err = certificates.CreateCertificate(
 		t.Context(),
@@ -353,20 +371,18 @@ func TestACertificateIsASecretToo(t *testing.T) {
 	if block, _ := pem.Decode([]byte(after)); block == nil || string(block.Bytes) != string(certificate.CER) {
 		t.Error("the certificate is another one")
 	}
-	// Resource Manager shows the secret, and does not write it.
+	// Resource Manager shows the secret, but does not write it.
 	if status, _ := w.call(http.MethodGet, w.vaultID+"/secrets/tls"+objectVersion, nil); status != http.StatusOK {
 		t.Errorf("read: %d", status)
 	}
-	if status, code := w.call(
-		http.MethodPut,
-		w.vaultID+"/secrets/tls"+objectVersion,
-		m{"properties": m{"value": "v"}},
-	); code != "SecretManagedByKeyVault" {
+	if status, code := w.call(http.MethodPut, w.vaultID+"/secrets/tls"+objectVersion, m{
+		"properties": m{"value": "v"},
+	}); code != "SecretManagedByKeyVault" {
 		t.Errorf("written: %d %s", status, code)
 	}
 }
 
-func TestAVaultWithAccessPoliciesAsksForThem(t *testing.T) {
+func TestVault_EnforcesAccessPolicies(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	w := &world{
@@ -422,7 +438,7 @@ func TestAVaultWithAccessPoliciesAsksForThem(t *testing.T) {
 	}
 }
 
-func TestTheLogHoldsNoSecret(t *testing.T) {
+func TestLog_HasNoSecret(t *testing.T) {
 	w := newWorld(t)
 	secrets := w.officer()
 	const marker = "marker-7f3a91"
@@ -430,21 +446,25 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 	w.must(err)
 	w.putSecret("by-arm", marker)
 	token := w.token(nil, nil)
-	_, _ = w.secretsAs(w.clientID, token).GetSecret(t.Context(), "my-secret", "", nil) // refused or not: it is logged
+	_, _ = w.secretsAs(w.clientID, token).GetSecret(t.Context(), "my-secret", "", nil) // logged in any case
 	log := w.log.String()
 	if !strings.Contains(log, "/secrets/my-secret") {
 		t.Fatal("the log does not tell of the requests")
 	}
-	for name, secret := range map[string]string{"value": marker, "token": token, "owner's secret": w.cloud.Credentials().ClientSecret} {
+	for name, secret := range map[string]string{
+		"value": marker, "token": token, "owner's secret": w.cloud.Credentials().ClientSecret,
+	} {
 		if strings.Contains(log, secret) {
 			t.Errorf("the log holds the %s", name)
 		}
 	}
 }
 
-func TestNothingLeavesTheMachine(t *testing.T) {
+func TestProxy_RefusesOtherHosts(t *testing.T) {
 	f := newFixture(t)
-	for _, address := range []string{"https://example.com/", "https://management.azure.com:8443/", "http://management.azure.com/"} {
+	for _, address := range []string{
+		"https://example.com/", "https://management.azure.com:8443/", "http://management.azure.com/",
+	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 		f.must(err)
 		resp, err := f.client.Do(req)
@@ -455,7 +475,7 @@ func TestNothingLeavesTheMachine(t *testing.T) {
 			}
 		}
 	}
-	// Who connected to one host cannot ask another for something.
+	// A connection to one host does not serve another.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://management.azure.com/", nil)
 	f.must(err)
 	req.Host = "login.microsoftonline.com"
@@ -465,7 +485,7 @@ func TestNothingLeavesTheMachine(t *testing.T) {
 	if resp.StatusCode != http.StatusMisdirectedRequest {
 		t.Errorf("another host than connected to: %s", resp.Status)
 	}
-	// Clients that do not know the authority take the answer for an attack.
+	// Clients that do not trust the authority refuse the certificate.
 	transport := f.client.Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
 	defer transport.CloseIdleConnections()

@@ -55,7 +55,7 @@ func (f *fixture) deploy(template m) error {
 	return err
 }
 
-func TestADeploymentPutsWhatIsInItsTemplate(t *testing.T) {
+func TestDeployment_CreatesResourcesOfTemplate(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) { p.KubernetesVersion = to.Ptr("1.33") })
@@ -70,16 +70,13 @@ func TestADeploymentPutsWhatIsInItsTemplate(t *testing.T) {
 	if tags := f.get(path(aksID) + "/agentPools/system" + aksVersion)["tags"].(m); tags["odd"] != "[one]" {
 		t.Errorf("the tags are %v", tags)
 	}
-	f.must(f.deploy(template(poolResource("system", system)))) // again
+	f.must(f.deploy(template(poolResource("system", system))))
 	deployment := f.get(path(deploymentID) + deploymentVersion)
 	if deployment["provisioningState"] != "Succeeded" || deployment["template"] != nil {
 		t.Errorf("the deployment is %v", deployment)
 	}
-	if status, code := f.call(
-		http.MethodDelete,
-		path(deploymentID)+deploymentVersion,
-		nil,
-	); status != http.StatusAccepted {
+	if status, code := f.call(http.MethodDelete, path(deploymentID)+deploymentVersion,
+		nil); status != http.StatusAccepted {
 		t.Errorf("deleting it: %d %s", status, code)
 	}
 	f.must(f.cloud.Settle(t.Context()))
@@ -91,7 +88,7 @@ func TestADeploymentPutsWhatIsInItsTemplate(t *testing.T) {
 	}
 }
 
-func TestADeploymentFailsWithWhatItsResourcesAreRefusedFor(t *testing.T) {
+func TestDeployment_FailsWithErrorsOfResources(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(nil)
@@ -114,7 +111,7 @@ func TestADeploymentFailsWithWhatItsResourcesAreRefusedFor(t *testing.T) {
 	}
 }
 
-func TestADeploymentThatWasUnderWayIsFinished(t *testing.T) {
+func TestDeployment_FinishesAfterRestart(t *testing.T) {
 	f := newFixture(t)
 	f.slowPool = time.Hour
 	f.stop()
@@ -128,11 +125,7 @@ func TestADeploymentThatWasUnderWayIsFinished(t *testing.T) {
 	if status, code := f.call(http.MethodPut, path(deploymentID)+deploymentVersion, body); status != http.StatusCreated {
 		t.Fatalf("%d %s", status, code)
 	}
-	if status, code := f.call(
-		http.MethodPut,
-		path(deploymentID)+deploymentVersion,
-		body,
-	); status != http.StatusConflict ||
+	if status, code := f.call(http.MethodPut, path(deploymentID)+deploymentVersion, body); status != http.StatusConflict ||
 		code != "DeploymentActive" {
 		t.Errorf("another one: %d %s", status, code)
 	}
@@ -145,7 +138,7 @@ func TestADeploymentThatWasUnderWayIsFinished(t *testing.T) {
 	}
 }
 
-func TestARegistryIsAPlaceForRoles(t *testing.T) {
+func TestRegistry_IsScopeOfRoles(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := path("resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/images")
@@ -153,11 +146,9 @@ func TestARegistryIsAPlaceForRoles(t *testing.T) {
 	identity := f.identity("g", "nodes")
 	_, err := f.assign(at, "7f951dda-4ed3-4680-a7ca-43fe172d538d", *identity.Properties.PrincipalID, nil)
 	f.must(err)
-	if status, code := f.call(
-		http.MethodPut,
-		at+"?api-version=2023-07-01",
-		m{"location": location, "sku": m{"name": "Gold"}},
-	); code != "InvalidParameter" {
+	if status, code := f.call(http.MethodPut, at+"?api-version=2023-07-01", m{
+		"location": location, "sku": m{"name": "Gold"},
+	}); code != "InvalidParameter" {
 		t.Errorf("an unknown sku: %d %s", status, code)
 	}
 }

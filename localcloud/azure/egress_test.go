@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
@@ -18,7 +17,7 @@ const (
 	networkContributor = "4d97b98b-1d4f-4787-a291-c67834d212e7"
 )
 
-// route is one to the internet.
+// route returns a default route.
 func route(hop, address string) m {
 	properties := m{"addressPrefix": "0.0.0.0/0", "nextHopType": hop}
 	if address != "" {
@@ -41,8 +40,8 @@ func gateway(addresses ...string) m {
 	return m{"location": location, "sku": m{"name": "Standard"}, "properties": m{"publicIpAddresses": list}}
 }
 
-// waysOut gives a network subnets with a NAT gateway (nat), with a route table to an appliance (routed), and with
-// neither.
+// waysOut creates a network with three subnets: nat has a NAT gateway, routed a route table to an appliance, and the
+// third neither.
 func (f *fixture) waysOut() (network string) {
 	f.Helper()
 	network = f.network()
@@ -50,22 +49,23 @@ func (f *fixture) waysOut() (network string) {
 	f.put(group+addresses+"out"+vnetVersion, publicAddress())
 	f.put(group+gateways+"out"+vnetVersion, gateway(group+addresses+"out"))
 	f.put(group+routeTables+"out"+vnetVersion, routes(route("VirtualAppliance", "10.0.16.4")))
-	f.put(
-		network+"/subnets/nat"+vnetVersion,
-		m{"properties": m{"addressPrefix": "10.0.32.0/20", "natGateway": m{"id": group + gateways + "out"}}},
-	)
-	f.put(
-		network+"/subnets/routed"+vnetVersion,
-		m{"properties": m{"addressPrefix": "10.0.48.0/20", "routeTable": m{"id": group + routeTables + "out"}}},
-	)
+	f.put(network+"/subnets/nat"+vnetVersion, m{
+		"properties": m{"addressPrefix": "10.0.32.0/20", "natGateway": m{"id": group + gateways + "out"}},
+	})
+	f.put(network+"/subnets/routed"+vnetVersion, m{
+		"properties": m{"addressPrefix": "10.0.48.0/20", "routeTable": m{"id": group + routeTables + "out"}},
+	})
 	return network
 }
 
-func TestAWayOutStaysWhileASubnetTakesIt(t *testing.T) {
+func TestEgress_UsedResourcesCannotBeDeleted(t *testing.T) {
 	f := newFixture(t)
 	network := f.waysOut()
 	group := path("resourceGroups/g")
-	for _, of := range []struct{ id, subnet string }{{group + routeTables + "out", "routed"}, {group + gateways + "out", "nat"}} {
+	for _, of := range []struct{ id, subnet string }{
+		{group + routeTables + "out", "routed"},
+		{group + gateways + "out", "nat"},
+	} {
 		shown := f.get(of.id + vnetVersion)["subnets"].([]any)
 		if len(shown) != 1 || shown[0].(m)["id"] != network+"/subnets/"+of.subnet {
 			t.Errorf("%s is shown with the subnets %v", of.id, shown)
@@ -89,7 +89,7 @@ func TestAWayOutStaysWhileASubnetTakesIt(t *testing.T) {
 	inUse(map[string]string{addresses: ""})
 }
 
-func TestWaysOutThatAzureRefuses(t *testing.T) {
+func TestEgress_RefusesInvalidResources(t *testing.T) {
 	f := newFixture(t)
 	network := f.waysOut()
 	group := path("resourceGroups/g")
@@ -112,20 +112,36 @@ func TestWaysOutThatAzureRefuses(t *testing.T) {
 		body m
 		code string
 	}{
-		"a hop of its own":            {group + routeTables + "t", routes(route("Firewall", "")), "InvalidRequestFormat"},
-		"an appliance nowhere":        {group + routeTables + "t", routes(route("VirtualAppliance", "")), "InvalidNextHopIpAddress"},
-		"an address of the internet":  {group + routeTables + "t", routes(route("Internet", "10.0.0.1")), "InvalidNextHopIpAddress"},
-		"two routes of a name":        {group + routeTables + "t", routes(route("None", ""), route("None", "")), "InvalidRequestFormat"},
-		"two routes to the same":      {group + routeTables + "t", routes(route("None", ""), other), "RouteConflict"},
-		"a Basic address":             {group + addresses + "a", basic, "NotImplemented"},
-		"an address that changes":     {group + addresses + "a", dynamic, "NotImplemented"},
-		"no such address":             {group + gateways + "n", gateway(group + addresses + "none"), "InvalidResourceReference"},
-		"the address of another":      {group + gateways + "n", gateway(group + addresses + "out"), "PublicIPAddressInUse"},
-		"two hours and a minute":      {group + gateways + "n", slow, "InvalidIdleTimeoutInMinutes"},
-		"no such route table":         {network + "/subnets/s", in("routeTable", routeTables+"none"), "InvalidResourceReference"},
-		"a route table elsewhere":     {network + "/subnets/s", in("routeTable", routeTables+"elsewhere"), "InvalidResourceReference"},
-		"no such gateway":             {network + "/subnets/s", in("natGateway", gateways+"none"), "InvalidResourceReference"},
-		"a route table for a gateway": {network + "/subnets/s", in("natGateway", routeTables+"out"), "LinkedInvalidPropertyId"},
+		"a hop of its own": {group + routeTables + "t", routes(route("Firewall", "")), "InvalidRequestFormat"},
+		"an appliance nowhere": {
+			group + routeTables + "t", routes(route("VirtualAppliance", "")), "InvalidNextHopIpAddress",
+		},
+		"an address of the internet": {
+			group + routeTables + "t", routes(route("Internet", "10.0.0.1")), "InvalidNextHopIpAddress",
+		},
+		"two routes of a name": {
+			group + routeTables + "t", routes(route("None", ""), route("None", "")), "InvalidRequestFormat",
+		},
+		"two routes to the same":  {group + routeTables + "t", routes(route("None", ""), other), "RouteConflict"},
+		"a Basic address":         {group + addresses + "a", basic, "NotImplemented"},
+		"an address that changes": {group + addresses + "a", dynamic, "NotImplemented"},
+		"no such address": {
+			group + gateways + "n", gateway(group + addresses + "none"), "InvalidResourceReference",
+		},
+		"the address of another": {group + gateways + "n", gateway(group + addresses + "out"), "PublicIPAddressInUse"},
+		"two hours and a minute": {group + gateways + "n", slow, "InvalidIdleTimeoutInMinutes"},
+		"no such route table": {
+			network + "/subnets/s", in("routeTable", routeTables+"none"), "InvalidResourceReference",
+		},
+		"a route table elsewhere": {
+			network + "/subnets/s", in("routeTable", routeTables+"elsewhere"), "InvalidResourceReference",
+		},
+		"no such gateway": {
+			network + "/subnets/s", in("natGateway", gateways+"none"), "InvalidResourceReference",
+		},
+		"a route table for a gateway": {
+			network + "/subnets/s", in("natGateway", routeTables+"out"), "LinkedInvalidPropertyId",
+		},
 	} {
 		if status, code := f.call(http.MethodPut, test.path+vnetVersion, test.body); code != test.code {
 			t.Errorf("%s: %d %s, want %s", name, status, code, test.code)
@@ -133,19 +149,15 @@ func TestWaysOutThatAzureRefuses(t *testing.T) {
 	}
 }
 
-// clusterBody is one in a subnet, with an identity that may join it; an empty subnet leaves that to Azure.
+// clusterBody returns the body of a cluster in a subnet, with an identity that may join it. An empty subnet means that
+// Azure chooses.
 func (f *fixture) clusterBody(subnet string, change m) m {
 	f.Helper()
 	pool := m{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_D2s_v5"}
 	body := m{"location": location, "identity": m{"type": "SystemAssigned"}}
 	if subnet != "" {
 		uai := f.identity("g", "aks")
-		_, _ = f.assign(
-			subnet,
-			networkContributor,
-			*uai.Properties.PrincipalID,
-			to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-		)
+		_, _ = f.assign(subnet, networkContributor, *uai.Properties.PrincipalID, servicePrincipal)
 		body["identity"] = m{"type": "UserAssigned", "userAssignedIdentities": m{*uai.ID: m{}}}
 		pool["vnetSubnetID"] = subnet
 	}
@@ -159,7 +171,7 @@ func outbound(kind string) m {
 	return m{"networkProfile": m{"networkPlugin": "azure", "networkPluginMode": "overlay", "outboundType": kind}}
 }
 
-func TestAClustersWayOutIsOneThatItsSubnetHas(t *testing.T) {
+func TestManagedCluster_RequiresEgressOfItsSubnet(t *testing.T) {
 	f := newFixture(t)
 	network := f.waysOut()
 	group := path("resourceGroups/g")
@@ -167,13 +179,14 @@ func TestAClustersWayOutIsOneThatItsSubnetHas(t *testing.T) {
 	f.put(group+routeTables+"nowhere"+vnetVersion, routes())
 	f.put(group+routeTables+"internet"+vnetVersion, routes(route("Internet", "")))
 	for i, part := range []struct{ name, part, id string }{
-		{"mute", "natGateway", gateways + "mute"}, {"nowhere", "routeTable", routeTables + "nowhere"}, {"internet", "routeTable", routeTables + "internet"},
+		{"mute", "natGateway", gateways + "mute"}, {"nowhere", "routeTable", routeTables + "nowhere"}, {
+			"internet", "routeTable", routeTables + "internet",
+		},
 	} {
 		prefix := []string{"10.0.64.0/20", "10.0.80.0/20", "10.0.96.0/20"}[i]
-		f.put(
-			network+"/subnets/"+part.name+vnetVersion,
-			m{"properties": m{"addressPrefix": prefix, part.part: m{"id": group + part.id}}},
-		)
+		f.put(network+"/subnets/"+part.name+vnetVersion, m{
+			"properties": m{"addressPrefix": prefix, part.part: m{"id": group + part.id}},
+		})
 	}
 	at := path(aksID) + aksVersion
 	for _, test := range []struct{ outbound, subnet, code string }{
@@ -197,17 +210,14 @@ func TestAClustersWayOutIsOneThatItsSubnetHas(t *testing.T) {
 
 	f.put(at, f.clusterBody(network+"/subnets/routed", outbound("userDefinedRouting")))
 	pool := m{"properties": m{"vmSize": "Standard_D2s_v5", "vnetSubnetID": network + "/subnets/nodes"}}
-	f.clusterBody(network+"/subnets/nodes", nil) // for the role
-	if status, code := f.call(
-		http.MethodPut,
-		path(aksID)+"/agentPools/more"+aksVersion,
-		pool,
-	); code != "ExistingRouteTableNotAssociatedWithSubnet" {
+	f.clusterBody(network+"/subnets/nodes", nil) // assigns the role
+	if status, code := f.call(http.MethodPut, path(aksID)+"/agentPools/more"+aksVersion,
+		pool); code != "ExistingRouteTableNotAssociatedWithSubnet" {
 		t.Errorf("a pool in a subnet without a route table: %d %s", status, code)
 	}
 }
 
-func TestTheWayOutOfAClusterChangesAsAKSAllows(t *testing.T) {
+func TestManagedCluster_ChangesOutboundTypeAsAKSAllows(t *testing.T) {
 	f := newFixture(t)
 	network := f.waysOut()
 	both := path("resourceGroups/g")
@@ -242,7 +252,7 @@ func TestTheWayOutOfAClusterChangesAsAKSAllows(t *testing.T) {
 	}
 }
 
-func TestAFirewallSeesTheAddressOfASubnetsNATGateway(t *testing.T) {
+func TestVaultFirewall_SeesAddressOfNATGateway(t *testing.T) {
 	f := newFixture(t)
 	network := f.waysOut()
 	vault := path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-nat")
@@ -253,9 +263,7 @@ func TestAFirewallSeesTheAddressOfASubnetsNATGateway(t *testing.T) {
 	address, _ := f.get(path("resourceGroups/g") + addresses + "out" + vnetVersion)["ipAddress"].(string)
 	balanced := f.clusterIn("balanced", "")
 	clients := map[string]*http.Client{
-		"nat": f.from(
-			f.clusterIn("nat", network+"/subnets/nat"),
-		),
+		"nat":      f.from(f.clusterIn("nat", network+"/subnets/nat")),
 		"routed":   f.from(f.clusterIn("routed", network+"/subnets/routed")),
 		"balanced": f.from(balanced),
 	}
@@ -274,7 +282,7 @@ func TestAFirewallSeesTheAddressOfASubnetsNATGateway(t *testing.T) {
 	}
 }
 
-// readAs reads the secret s from where a client is.
+// readAs reads the secret s with a client.
 func (w *world) readAs(client *http.Client) error {
 	w.Helper()
 	options := w.options()

@@ -20,7 +20,7 @@ const (
 
 var servicePrincipal = to.Ptr(armauthorization.PrincipalTypeServicePrincipal)
 
-// key makes a key in a vault, and returns its ARM id and the URL of its version.
+// key creates a key in a vault and returns its ID and the URL of its version.
 func (f *fixture) key(vault, name string, properties m) (id, url string) {
 	f.Helper()
 	id = path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/") + vault + "/keys/" + name
@@ -35,7 +35,7 @@ func encryptionSet(url string, change m) m {
 	return m{"location": location, "identity": m{"type": "SystemAssigned"}, "properties": properties}
 }
 
-func TestADiskEncryptionSetTakesAnRSAKeyOfAVaultThatDoesNotLoseIt(t *testing.T) {
+func TestDiskEncryptionSet_RequiresRSAKeyAndPurgeProtection(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	protected := func(p *armkeyvault.VaultProperties) { p.EnablePurgeProtection = to.Ptr(true) }
@@ -55,12 +55,18 @@ func TestADiskEncryptionSetTakesAnRSAKeyOfAVaultThatDoesNotLoseIt(t *testing.T) 
 		body m
 		code string
 	}{
-		"no key":                        {encryptionSet("", nil), "InvalidParameter"},
-		"no version":                    {encryptionSet(latest, nil), "InvalidParameter"},
-		"no such vault":                 {encryptionSet("https://kv-none.vault.azure.net/keys/rsa/0123456789abcdef0123456789abcdef", nil), "InvalidParameter"},
-		"no such key":                   {encryptionSet("https://kv-kept.vault.azure.net/keys/none/0123456789abcdef0123456789abcdef", nil), "InvalidParameter"},
-		"no such version":               {encryptionSet(latest+"/0123456789abcdef0123456789abcdef", nil), "InvalidParameter"},
-		"another vault than it says":    {encryptionSet(rsa, m{"activeKey": m{"keyUrl": rsa, "sourceVault": m{"id": group + "/x"}}}), "InvalidParameter"},
+		"no key":     {encryptionSet("", nil), "InvalidParameter"},
+		"no version": {encryptionSet(latest, nil), "InvalidParameter"},
+		"no such vault": {
+			encryptionSet("https://kv-none.vault.azure.net/keys/rsa/0123456789abcdef0123456789abcdef", nil), "InvalidParameter",
+		},
+		"no such key": {
+			encryptionSet("https://kv-kept.vault.azure.net/keys/none/0123456789abcdef0123456789abcdef", nil), "InvalidParameter",
+		},
+		"no such version": {encryptionSet(latest+"/0123456789abcdef0123456789abcdef", nil), "InvalidParameter"},
+		"another vault than it says": {
+			encryptionSet(rsa, m{"activeKey": m{"keyUrl": rsa, "sourceVault": m{"id": group + "/x"}}}), "InvalidParameter",
+		},
 		"an EC key":                     {encryptionSet(ec, nil), "InvalidParameter"},
 		"a key that is off":             {encryptionSet(off, nil), "InvalidParameter"},
 		"a vault that can lose its key": {encryptionSet(loose, nil), "InvalidParameter"},
@@ -83,11 +89,11 @@ func TestADiskEncryptionSetTakesAnRSAKeyOfAVaultThatDoesNotLoseIt(t *testing.T) 
 	if status, code := f.call(http.MethodDelete, at, nil); status != http.StatusOK {
 		t.Errorf("DELETE: %d %s", status, code)
 	}
-	_, err = f.assign(group, secretsUser, principal, nil) // which looks the principal up
+	_, err = f.assign(group, secretsUser, principal, nil) // looks up the principal
 	f.refused(err, http.StatusBadRequest, "PrincipalNotFound")
 }
 
-func TestAClustersDisksAreEncryptedWhereEveryIdentityMayUseTheKey(t *testing.T) {
+func TestManagedCluster_EncryptsDisksIfIdentitiesMayUseKey(t *testing.T) {
 	f := newFixture(t)
 	network := f.network()
 	group := path("resourceGroups/g")
@@ -132,12 +138,8 @@ func TestAClustersDisksAreEncryptedWhereEveryIdentityMayUseTheKey(t *testing.T) 
 	f.put(id+"-other"+computeVersion, encryptionSet(url, nil))
 	_, err = f.assign(group, reader, *uai.Properties.PrincipalID, servicePrincipal)
 	f.must(err)
-	_, err = f.assign(
-		keyID,
-		encryptionUser,
-		f.put(id+"-other"+computeVersion, encryptionSet(url, nil))["identity"].(m)["principalId"].(string),
-		servicePrincipal,
-	)
+	_, err = f.assign(keyID, encryptionUser,
+		f.put(id+"-other"+computeVersion, encryptionSet(url, nil))["identity"].(m)["principalId"].(string), servicePrincipal)
 	f.must(err)
 	refused("another set", body(id+"-other"), "PropertyChangeNotAllowed")
 	if status, code := f.call(http.MethodDelete, id+computeVersion, nil); code != "OperationNotAllowed" {

@@ -22,13 +22,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// webhook receives events on loopback, with a certificate of the local cloud's authority.
+// webhook receives events on loopback. It has a certificate of the local cloud's authority.
 type webhook struct {
 	url string
 
 	mu     sync.Mutex
 	refuse bool
-	events []m // but for handshakes
+	events []m // without handshakes
 }
 
 func (f *fixture) webhook() *webhook {
@@ -64,7 +64,7 @@ func (f *fixture) webhook() *webhook {
 	return w
 }
 
-// received waits until so many events have come, and a little longer for one too many.
+// received waits for n events, and a little longer for surplus ones.
 func (f *fixture) received(w *webhook, count int) []m {
 	f.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
@@ -84,17 +84,16 @@ func (f *fixture) received(w *webhook, count int) []m {
 	return w.events
 }
 
-// topic makes a vault and its topic.
+// topic creates a vault and its topic.
 func (f *fixture) topic() (vault, topic string) {
 	f.Helper()
 	f.group("g")
 	f.must(f.putVault("g", "kv-one", nil))
 	vault = path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-one")
 	topic = path("resourceGroups/g/providers/Microsoft.EventGrid/systemTopics/kv-topic")
-	f.put(
-		topic+eventGrid,
-		m{"location": location, "properties": m{"source": vault, "topicType": "Microsoft.KeyVault.vaults"}},
-	)
+	f.put(topic+eventGrid, m{
+		"location": location, "properties": m{"source": vault, "topicType": "Microsoft.KeyVault.vaults"},
+	})
 	return vault, topic
 }
 
@@ -118,15 +117,12 @@ func (f *fixture) secret(vault, name string, expires time.Duration) {
 	}})
 }
 
-func TestEvents_ComeOnceToAWebhookAlsoAfterARestart(t *testing.T) {
+func TestEvents_ReachWebhookOnceAcrossRestart(t *testing.T) {
 	f := newFixture(t)
 	hook := f.webhook()
 	vault, topic := f.topic()
-	status, shown := f.ask(
-		http.MethodPut,
-		topic+"/eventSubscriptions/hook"+eventGrid,
-		subscribe(toWebhook(hook.url), "SecretNearExpiry"),
-	)
+	status, shown := f.ask(http.MethodPut, topic+"/eventSubscriptions/hook"+eventGrid,
+		subscribe(toWebhook(hook.url), "SecretNearExpiry"))
 	if status != http.StatusCreated {
 		t.Fatalf("%d %v", status, shown)
 	}
@@ -168,7 +164,7 @@ func TestEvents_ComeOnceToAWebhookAlsoAfterARestart(t *testing.T) {
 	}
 }
 
-func TestEventSubscription_FailsWhereTheWebhookDoesNotAnswerTheHandshake(t *testing.T) {
+func TestEventSubscription_FailsWithoutHandshake(t *testing.T) {
 	f := newFixture(t)
 	hook := f.webhook()
 	vault, topic := f.topic()
@@ -188,29 +184,25 @@ func TestEventSubscription_FailsWhereTheWebhookDoesNotAnswerTheHandshake(t *test
 	}
 }
 
-func TestAlert_SendsEMails(t *testing.T) {
+func TestAlert_SendsEmails(t *testing.T) {
 	f := newFixture(t)
 	vault, topic := f.topic()
 	group := path("resourceGroups/g/providers/Microsoft.Insights/actionGroups/people")
 	f.put(group+"?api-version=2023-01-01", m{"location": "Global", "properties": m{
 		"groupShortName": "people", "enabled": true, "emailReceivers": []m{{"name": "a", "emailAddress": "a@example.com"}},
 	}})
-	body := subscribe(
-		m{"endpointType": "MonitorAlert", "properties": m{"severity": "Sev2", "actionGroups": []string{group}}},
-		"SecretNearExpiry",
-	)
-	f.wantRefused(
-		topic+"/eventSubscriptions/alert"+eventGrid,
-		body,
-		http.StatusBadRequest,
-		"InvalidRequest",
-	) // for its schema
+	alert := m{"endpointType": "MonitorAlert", "properties": m{"severity": "Sev2", "actionGroups": []string{group}}}
+	body := subscribe(alert, "SecretNearExpiry")
+	// An alert requires the schema of CloudEvents.
+	f.wantRefused(topic+"/eventSubscriptions/alert"+eventGrid, body, http.StatusBadRequest, "InvalidRequest")
 	body["properties"].(m)["eventDeliverySchema"] = "CloudEventSchemaV1_0"
 	f.wantRefused(topic+"/eventSubscriptions/alert?api-version=2022-06-15", body, http.StatusBadRequest, "InvalidRequest")
 	f.put(topic+"/eventSubscriptions/alert"+eventGrid, body)
 	f.secret(vault, "soon", 24*time.Hour)
-	const mail = "msg=e-mail to=a@example.com severity=Sev2 alert=alert type=Microsoft.KeyVault.SecretNearExpiry vault=kv-one object=soon"
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(f.log.String(), mail); time.Sleep(50 * time.Millisecond) {
+	const mail = "msg=e-mail to=a@example.com severity=Sev2 alert=alert " +
+		"type=Microsoft.KeyVault.SecretNearExpiry vault=kv-one object=soon"
+	end := time.Now().Add(20 * time.Second)
+	for ; !strings.Contains(f.log.String(), mail); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("no e-mail in %s", f.log)
 		}
@@ -224,7 +216,7 @@ func (f *fixture) wantRefused(at string, body any, status int, code string) {
 	}
 }
 
-func TestTopicsAndSubscriptionsThatEventGridRefuses(t *testing.T) {
+func TestEventGrid_RefusesInvalidTopicsAndSubscriptions(t *testing.T) {
 	f := newFixture(t)
 	vault, topic := f.topic()
 	f.must(f.putVault("g", "kv-two", nil))
@@ -250,17 +242,35 @@ func TestTopicsAndSubscriptionsThatEventGridRefuses(t *testing.T) {
 		"a topic of another type": {second, m{"location": location, "properties": m{
 			"source": path("resourceGroups/g"), "topicType": "Microsoft.Resources.ResourceGroups",
 		}}, "NotImplemented"},
-		"http":                         {sub, subscribe(toWebhook("http://localhost:1/"), "SecretNearExpiry"), "InvalidRequest"},
-		"a webhook elsewhere":          {sub, subscribe(toWebhook("https://example.com/"), "SecretNearExpiry"), "NotImplemented"},
-		"an event that there is not":   {sub, subscribe(toWebhook("https://localhost:1/"), "SecretGone"), "InvalidRequest"},
-		"an event that is not here":    {sub, subscribe(toWebhook("https://localhost:1/"), "SecretNewVersionCreated"), "NotImplemented"},
-		"too many attempts":            {sub, hook(func(p m) { p["retryPolicy"] = m{"maxDeliveryAttempts": 31} }), "InvalidRequest"},
-		"a filter that is not here":    {sub, hook(func(p m) { p["filter"].(m)["subjectBeginsWith"] = "a" }), "NotImplemented"},
-		"what the model does not know": {sub, hook(func(p m) { p["deadLetterDestination"] = m{"endpointType": "StorageBlob"} }), "NotImplemented"},
-		"another destination":          {sub, hook(func(p m) { p["destination"] = m{"endpointType": "EventHub", "properties": m{"resourceId": "q"}} }), "NotImplemented"},
+		"http": {
+			sub, subscribe(toWebhook("http://localhost:1/"), "SecretNearExpiry"), "InvalidRequest",
+		},
+		"a webhook elsewhere": {
+			sub, subscribe(toWebhook("https://example.com/"), "SecretNearExpiry"), "NotImplemented",
+		},
+		"an event that there is not": {sub, subscribe(toWebhook("https://localhost:1/"), "SecretGone"), "InvalidRequest"},
+		"an event that is not here": {
+			sub, subscribe(toWebhook("https://localhost:1/"), "SecretNewVersionCreated"), "NotImplemented",
+		},
+		"too many attempts": {
+			sub, hook(func(p m) { p["retryPolicy"] = m{"maxDeliveryAttempts": 31} }), "InvalidRequest",
+		},
+		"a filter that is not here": {
+			sub, hook(func(p m) { p["filter"].(m)["subjectBeginsWith"] = "a" }), "NotImplemented",
+		},
+		"what the model does not know": {
+			sub, hook(func(p m) { p["deadLetterDestination"] = m{"endpointType": "StorageBlob"} }), "NotImplemented",
+		},
+		"another destination": {
+			sub,
+			hook(func(p m) { p["destination"] = m{"endpointType": "EventHub", "properties": m{"resourceId": "q"}} }),
+			"NotImplemented",
+		},
 		"an alert to no group there is": {sub, hook(func(p m) {
 			p["eventDeliverySchema"] = "CloudEventSchemaV1_0"
-			p["destination"] = m{"endpointType": "MonitorAlert", "properties": m{"severity": "Sev2", "actionGroups": []string{vault}}}
+			p["destination"] = m{
+				"endpointType": "MonitorAlert", "properties": m{"severity": "Sev2", "actionGroups": []string{vault}},
+			}
 		}), "InvalidRequest"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -269,7 +279,7 @@ func TestTopicsAndSubscriptionsThatEventGridRefuses(t *testing.T) {
 			}
 		})
 	}
-	// Whoever subscribes must have rights on the vault too.
+	// A subscriber also needs permissions on the vault.
 	as, principal := f.principal()
 	if _, err := f.assign(topic, "b24988ac-6180-42a0-ab88-20f7382dd24c", principal, nil); err != nil { // Contributor
 		t.Fatal(err)
@@ -277,7 +287,7 @@ func TestTopicsAndSubscriptionsThatEventGridRefuses(t *testing.T) {
 	as.wantRefused(sub, hook(func(m) {}), http.StatusForbidden, "LinkedAuthorizationFailed")
 }
 
-// queue makes a storage account with a queue.
+// queue creates a storage account with a queue.
 func (f *fixture) queue() (account, queue string) {
 	f.Helper()
 	account = path("resourceGroups/g/providers/Microsoft.Storage/storageAccounts/eventstore")
@@ -293,20 +303,15 @@ func toQueue(account string) m {
 	return m{"endpointType": "StorageQueue", "properties": m{"resourceId": account, "queueName": "expiry"}}
 }
 
-// messages asks the data plane of the queue. It returns the status, or the code, and what is shown.
+// messages sends a request to the queue's data plane. It returns the status or the error's code, and the messages.
 func (f *fixture) messages(method, path string) (status string, shown []queueMessage) {
 	f.Helper()
-	token, err := f.owner.GetToken(
-		f.Context(),
-		policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}},
-	)
+	token, err := f.owner.GetToken(f.Context(), policy.TokenRequestOptions{
+		Scopes: []string{"https://storage.azure.com/.default"},
+	})
 	f.must(err)
-	req, err := http.NewRequestWithContext(
-		f.Context(),
-		method,
-		"https://eventstore.queue.core.windows.net/expiry/messages"+path,
-		nil,
-	)
+	req, err := http.NewRequestWithContext(f.Context(), method,
+		"https://eventstore.queue.core.windows.net/expiry/messages"+path, nil)
 	f.must(err)
 	req.Header.Set("Authorization", "Bearer "+token.Token)
 	req.Header.Set("x-ms-version", "2024-11-04")
@@ -333,7 +338,7 @@ type queueMessage struct {
 	MessageText  string
 }
 
-func TestEvents_ComeIntoAQueue(t *testing.T) {
+func TestEvents_ReachQueue(t *testing.T) {
 	f := newFixture(t)
 	vault, topic := f.topic()
 	account, queue := f.queue()
@@ -346,7 +351,8 @@ func TestEvents_ComeIntoAQueue(t *testing.T) {
 	_, err := f.assign(queue, "974c5e8b-45b9-4653-ba55-5f855dd0fb88", objectID, nil) // Storage Queue Data Contributor
 	f.must(err)
 	var found []queueMessage
-	for end := time.Now().Add(20 * time.Second); len(found) == 0 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	end := time.Now().Add(20 * time.Second)
+	for ; len(found) == 0 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		_, found = reader.messages(http.MethodGet, "?peekonly=true&numofmessages=32")
 	}
 	if len(found) != 1 || found[0].PopReceipt != "" || found[0].DequeueCount != 0 {
@@ -365,22 +371,16 @@ func TestEvents_ComeIntoAQueue(t *testing.T) {
 	if _, again := reader.messages(http.MethodGet, ""); len(again) != 0 {
 		t.Errorf("what one has taken is given to another: %v", again)
 	}
-	if status, _ := reader.messages(
-		http.MethodDelete,
-		"/"+taken[0].ID+"?popreceipt=another",
-	); status != "PopReceiptMismatch" {
+	if status, _ := reader.messages(http.MethodDelete,
+		"/"+taken[0].ID+"?popreceipt=another"); status != "PopReceiptMismatch" {
 		t.Errorf("a delete with another receipt is answered %s", status)
 	}
-	if status, _ := reader.messages(
-		http.MethodDelete,
-		"/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt,
-	); status != "204 No Content" {
+	if status, _ := reader.messages(http.MethodDelete,
+		"/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt); status != "204 No Content" {
 		t.Errorf("a delete is answered %s", status)
 	}
-	if status, _ := reader.messages(
-		http.MethodDelete,
-		"/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt,
-	); status != "MessageNotFound" {
+	if status, _ := reader.messages(http.MethodDelete,
+		"/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt); status != "MessageNotFound" {
 		t.Errorf("a second delete is answered %s", status)
 	}
 	f.delete(account + storageVersion)
@@ -389,7 +389,7 @@ func TestEvents_ComeIntoAQueue(t *testing.T) {
 	}
 }
 
-func TestStorageAccountsThatAreRefused(t *testing.T) {
+func TestStorageAccount_RefusesInvalidBodies(t *testing.T) {
 	f := newFixture(t)
 	_, topic := f.topic()
 	account, queue := f.queue()
@@ -397,38 +397,22 @@ func TestStorageAccountsThatAreRefused(t *testing.T) {
 	elsewhere := strings.Replace(account, "/g/", "/other/", 1)
 	body := m{"location": location, "kind": "StorageV2", "sku": m{"name": "Standard_LRS"}}
 	f.wantRefused(elsewhere+storageVersion, body, http.StatusConflict, "StorageAccountAlreadyTaken")
-	f.wantRefused(
-		strings.Replace(elsewhere, "eventstore", "BlobOnly", 1)+storageVersion,
-		body,
-		http.StatusBadRequest,
-		"InvalidResourceName",
-	)
+	f.wantRefused(strings.Replace(elsewhere, "eventstore", "BlobOnly", 1)+storageVersion, body, http.StatusBadRequest,
+		"InvalidResourceName")
 	body["kind"] = "BlobStorage"
-	f.wantRefused(
-		strings.Replace(elsewhere, "eventstore", "another", 1)+storageVersion,
-		body,
-		http.StatusNotImplemented,
-		"NotImplemented",
-	)
-	f.wantRefused(
-		strings.Replace(queue, "expiry", "a--b", 1)+storageVersion,
-		m{},
-		http.StatusBadRequest,
-		"InvalidResourceName",
-	)
+	f.wantRefused(strings.Replace(elsewhere, "eventstore", "another", 1)+storageVersion, body, http.StatusNotImplemented,
+		"NotImplemented")
+	f.wantRefused(strings.Replace(queue, "expiry", "a--b", 1)+storageVersion, m{}, http.StatusBadRequest,
+		"InvalidResourceName")
 	sub := topic + "/eventSubscriptions/queue" + eventGrid
 	to := toQueue(account)
 	to["properties"].(m)["queueName"] = "none"
 	f.wantRefused(sub, subscribe(to, "SecretNearExpiry"), http.StatusBadRequest, "InvalidRequest")
 	f.wantRefused(sub, subscribe(toQueue(topic), "SecretNearExpiry"), http.StatusBadRequest, "InvalidRequest")
-	// Whoever subscribes must have rights on the queue too.
+	// A subscriber also needs permissions on the queue.
 	as, principal := f.principal()
-	_, err := f.assign(
-		path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-one"),
-		"b24988ac-6180-42a0-ab88-20f7382dd24c",
-		principal,
-		nil,
-	)
+	_, err := f.assign(path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-one"),
+		"b24988ac-6180-42a0-ab88-20f7382dd24c", principal, nil)
 	f.must(err)
 	_, err = f.assign(topic, "b24988ac-6180-42a0-ab88-20f7382dd24c", principal, nil)
 	f.must(err)

@@ -11,15 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	localarm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// fail changes the plan of faults as its owner can.
+// fail changes the fault plan as the owner.
 func (f *fixture) fail(plan faults.Plan) {
 	f.Helper()
 	text, err := json.Marshal(plan)
@@ -27,7 +25,7 @@ func (f *fixture) fail(plan faults.Plan) {
 	f.control(http.MethodPut, text)
 }
 
-// control asks for a change of the plan of faults.
+// control requests a change of the fault plan.
 func (f *fixture) control(method string, text []byte) {
 	f.Helper()
 	req, err := http.NewRequestWithContext(f.Context(), method, "https://"+faults.Host+"/faults", bytes.NewReader(text))
@@ -41,14 +39,14 @@ func (f *fixture) control(method string, text []byte) {
 	}
 }
 
-// asOwner shows the credentials of the local cloud's owner.
+// asOwner adds the owner's credentials to a request.
 func (f *fixture) asOwner(r *http.Request) {
 	c := f.cloud.Credentials()
 	r.SetBasicAuth(c.ClientID, c.ClientSecret)
 }
 
-// TestControl_IsTheOwnersAlone asks the local cloud's own host as anybody who reaches the proxy.
-func TestControl_IsTheOwnersAlone(t *testing.T) {
+// TestControl_RequiresOwner sends requests to the local cloud's own host without the owner's credentials.
+func TestControl_RequiresOwner(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	token, err := f.owner.GetToken(t.Context(), armScope)
@@ -76,20 +74,16 @@ func TestControl_IsTheOwnersAlone(t *testing.T) {
 	}
 }
 
-func TestRequestsFailAsPlanned(t *testing.T) {
+func TestFaults_FailRequestsAsPlanned(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
-	_, err := f.owner.GetToken(t.Context(), armScope) // before anything fails
+	_, err := f.owner.GetToken(t.Context(), armScope) // caches the token before requests fail
 	f.must(err)
 	read := func() (int, error) {
 		token, err := f.owner.GetToken(t.Context(), armScope)
 		f.must(err)
-		req, err := http.NewRequestWithContext(
-			t.Context(),
-			http.MethodGet,
-			"https://management.azure.com"+path("resourceGroups/g")+"?api-version=2022-09-01",
-			nil,
-		)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			"https://management.azure.com"+path("resourceGroups/g")+"?api-version=2022-09-01", nil)
 		f.must(err)
 		req.Header.Set("Authorization", "Bearer "+token.Token)
 		resp, err := f.client.Do(req)
@@ -108,17 +102,12 @@ func TestRequestsFailAsPlanned(t *testing.T) {
 		t.Errorf("reset: %v", err)
 	}
 	f.fail(faults.Plan{Rules: []faults.Rule{{Rate: 1, Method: "PUT", Reset: "after"}}})
-	identity := path(
-		"resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/lost",
-	) + "?api-version=2023-01-31"
+	const lost = "resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/lost?api-version=2023-01-31"
+	identity := path(lost)
 	token, err := f.owner.GetToken(t.Context(), armScope)
 	f.must(err)
-	req, err := http.NewRequestWithContext(
-		t.Context(),
-		http.MethodPut,
-		"https://management.azure.com"+identity,
-		strings.NewReader(`{"location":"eastus"}`),
-	)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "https://management.azure.com"+identity,
+		strings.NewReader(`{"location":"eastus"}`))
 	f.must(err)
 	req.Header.Set("Authorization", "Bearer "+token.Token)
 	req.Header.Set("Content-Type", "application/json")
@@ -135,7 +124,7 @@ func TestRequestsFailAsPlanned(t *testing.T) {
 	}
 }
 
-func TestGrantsAreNotHonouredAtOnce(t *testing.T) {
+func TestFaults_DelayGrants(t *testing.T) {
 	w := newWorld(t)
 	read := func() error {
 		_, err := w.secretsAs(w.clientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
@@ -156,7 +145,7 @@ func TestGrantsAreNotHonouredAtOnce(t *testing.T) {
 	w.refused(read(), http.StatusForbidden, "Forbidden")
 	w.stop()
 	w.start()
-	w.refused(read(), http.StatusForbidden, "Forbidden") // a restart, and another plan, change nothing
+	w.refused(read(), http.StatusForbidden, "Forbidden") // a restart and another plan do not end the delay
 	_, err := w.assignments().Delete(t.Context(), w.vaultID, late, nil)
 	w.must(err)
 
@@ -175,7 +164,7 @@ func TestGrantsAreNotHonouredAtOnce(t *testing.T) {
 	w.grant(w.vaultID, secretsUser)
 	w.must(read())
 
-	// One credential more leaves the others as they are.
+	// A new credential does not delay the others.
 	w.fail(faults.Plan{CredentialsAfter: faults.Duration(time.Hour)})
 	w.must(w.federate("g", "uai", "more", w.issuer, subject+"-2"))
 	w.must(read())
@@ -188,21 +177,16 @@ func TestGrantsAreNotHonouredAtOnce(t *testing.T) {
 		t.Errorf("a credential before its time: %v", err)
 	}
 
-	// Both are honoured when the plan ends.
+	// Both take effect when the plan ends.
 	w.fail(faults.Plan{RolesAfter: faults.Duration(time.Hour)})
-	_, err = w.assign(
-		w.vaultID,
-		secretsUser,
-		*late2.Properties.PrincipalID,
-		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-	)
+	_, err = w.assign(w.vaultID, secretsUser, *late2.Properties.PrincipalID, servicePrincipal)
 	w.must(err)
 	w.control(http.MethodDelete, nil)
 	_, err = w.secretsAs(*late2.Properties.ClientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
 	w.must(err)
 }
 
-func TestRetiredVersions(t *testing.T) {
+func TestFaults_RetireVersions(t *testing.T) {
 	w := newWorld(t)
 	w.grant(w.vaultID, secretsUser)
 	old, current := w.vaultID+"?api-version=2024-11-01", w.vaultID+"?api-version=2026-02-01"
@@ -254,8 +238,8 @@ func TestRetiredVersions(t *testing.T) {
 	w.get(old)
 }
 
-// TestOperationsTakeTheirTimes has those that Azure polls polled, and the others answered late.
-func TestOperationsTakeTheirTimes(t *testing.T) {
+// TestOperations_TakeConfiguredTimes checks that asynchronous operations are polled and others respond late.
+func TestOperations_TakeConfiguredTimes(t *testing.T) {
 	const vaults, identities = "Microsoft.KeyVault/vaults", "Microsoft.ManagedIdentity/userAssignedIdentities"
 	f := newFixture(t)
 	f.stop()
@@ -288,7 +272,7 @@ func TestOperationsTakeTheirTimes(t *testing.T) {
 	}
 	f.stop()
 	f.times = nil
-	f.start() // an operation keeps the time that it was given
+	f.start() // operations keep their times across a restart
 	if state := f.get(vault)["provisioningState"]; state != "RegisteringDns" {
 		t.Errorf("after a restart: %v", state)
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// noClusters takes the place of Kubernetes and does nothing.
+// noClusters replaces Kubernetes and does nothing.
 type noClusters struct{ key *ecdsa.PrivateKey }
 
 func (noClusters) Start(context.Context, ClusterSpec) error { return nil }
@@ -33,7 +33,7 @@ func (n noClusters) PublicKeys(string) ([]crypto.PublicKey, error) {
 	return []crypto.PublicKey{n.key.Public()}, nil
 }
 
-// bodies are those that the types accept, by the end of a type's name: what is fuzzed begins with what works.
+// bodies has valid bodies by the last segment of a type's name, as seeds.
 var bodies = map[string]string{
 	"virtualNetworks": `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"subnets":[{"name":"s","properties":{"addressPrefix":"10.0.0.0/24"}}]}}`,
 	"subnets":         `{"properties":{"addressPrefix":"10.0.1.0/24","serviceEndpoints":[{"service":"Microsoft.KeyVault"}],"routeTable":{"id":"/x"}}}`,
@@ -62,7 +62,7 @@ var bodies = map[string]string{
 		`"schedule":{"weekly":{"dayOfWeek":"Monday","intervalWeeks":1}}}}}`,
 }
 
-// FuzzResourceManager has the owner ask for anything: there is an answer, or a refusal in the shape of Resource Manager's.
+// FuzzResourceManager sends arbitrary requests as the owner. Each succeeds, or fails in Resource Manager's shape.
 func FuzzResourceManager(f *testing.F) {
 	st, err := store.Open(filepath.Join(f.TempDir(), "azure.db"))
 	if err != nil {
@@ -72,12 +72,9 @@ func FuzzResourceManager(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	all := providers(
-		containerservice.New(containerservice.Config{Store: st, Clusters: noClusters{key}}),
-		0,
-		http.DefaultClient,
-	)
-	all = all[1:] // but for the groups, and roles, which are there anyway
+	all := providers(containerservice.New(containerservice.Config{Store: st, Clusters: noClusters{key}}), 0,
+		http.DefaultClient)
+	all = all[1:] // without resource groups and roles, which exist anyway
 	all = append(all[:2:2], all[3:]...)
 	rm := armtest.NewWith(f, arm.Config{Store: st}, all...)
 	group := rm.Group("g")
@@ -96,12 +93,8 @@ func FuzzResourceManager(f *testing.F) {
 			versions := append(specs.Versions(kind.Name), kind.Versions...)
 			query := "api-version=" + versions[len(versions)-1]
 			for _, method := range []string{"PUT", "GET", "PATCH", "DELETE"} {
-				f.Add(
-					method,
-					path,
-					query,
-					strings.ReplaceAll(body, "/x", group+"/providers/Microsoft.Network/virtualNetworks/named/subnets/named"),
-				)
+				f.Add(method, path, query,
+					strings.ReplaceAll(body, "/x", group+"/providers/Microsoft.Network/virtualNetworks/named/subnets/named"))
 				f.Add(method, path, query, body)
 			}
 			for _, action := range kind.Actions {
@@ -113,14 +106,14 @@ func FuzzResourceManager(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, query, body string) {
 		unescaped, err := url.PathUnescape(path)
 		if err != nil {
-			return // no request that a server would take
+			return // not a request that a server would read
 		}
 		req := httptest.NewRequest(http.MethodGet, "https://"+arm.Host+"/", strings.NewReader(body))
 		req.Method, req.URL.Path, req.URL.RawPath, req.URL.RawQuery = method, unescaped, path, query
 		req.Header.Set("Content-Type", "application/json")
 		answer := rm.Send(rm.Owner(), req)
 		var decoded arm.Object
-		_ = json.Unmarshal(answer.Body.Bytes(), &decoded) // some answers have no body
+		_ = json.Unmarshal(answer.Body.Bytes(), &decoded) // some responses have no body
 		refused := answer.Code >= http.StatusBadRequest && method != http.MethodHead
 		if answer.Code == http.StatusInternalServerError || refused && armtest.Code(decoded) == "" {
 			t.Errorf("%s %s?%s and %q: %d %s", method, path, query, body, answer.Code, answer.Body)

@@ -14,7 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 )
 
-// download decodes what is at a URL.
+// download decodes the JSON at a URL.
 func (f *fixture) download(url string, into any) {
 	f.Helper()
 	req, err := http.NewRequestWithContext(f.Context(), http.MethodGet, url, nil)
@@ -28,12 +28,11 @@ func (f *fixture) download(url string, into any) {
 	f.must(json.NewDecoder(resp.Body).Decode(into))
 }
 
-func TestATokenForAnAPIServerIsVerifiedByWhatItsIssuerPublishes(t *testing.T) {
+func TestAPIServerToken_IsVerifiedByPublishedKeys(t *testing.T) {
 	f := newFixture(t)
-	got, err := f.owner.GetToken(
-		f.Context(),
-		policy.TokenRequestOptions{Scopes: []string{entra.KubernetesServer + "/.default"}},
-	)
+	got, err := f.owner.GetToken(f.Context(), policy.TokenRequestOptions{
+		Scopes: []string{entra.KubernetesServer + "/.default"},
+	})
 	f.must(err)
 	token, err := jwt.ParseSigned(got.Token, []jose.SignatureAlgorithm{jose.RS256})
 	f.must(err)
@@ -42,7 +41,7 @@ func TestATokenForAnAPIServerIsVerifiedByWhatItsIssuerPublishes(t *testing.T) {
 	if want := "https://sts.windows.net/" + azure.TenantID + "/"; unverified.Issuer != want {
 		t.Errorf("issuer %s, want %s", unverified.Issuer, want)
 	}
-	// As OpenID Connect Discovery has it: below the issuer, which says its own name.
+	// OpenID Connect Discovery: the document is below the issuer and has its name.
 	var configuration struct {
 		Issuer string `json:"issuer"`
 		JWKS   string `json:"jwks_uri"`
@@ -60,14 +59,10 @@ func TestATokenForAnAPIServerIsVerifiedByWhatItsIssuerPublishes(t *testing.T) {
 	}
 }
 
-func TestTheGuardIsBehindTheEdge(t *testing.T) {
+func TestGuard_IsServedByEdge(t *testing.T) {
 	f := newFixture(t)
-	req, err := http.NewRequestWithContext(
-		f.Context(),
-		http.MethodPost,
-		guard.TokenReviewURL("/subscriptions/s"),
-		http.NoBody,
-	)
+	req, err := http.NewRequestWithContext(f.Context(), http.MethodPost, guard.TokenReviewURL("/subscriptions/s"),
+		http.NoBody)
 	f.must(err)
 	resp, err := f.client.Do(req)
 	f.must(err)

@@ -9,8 +9,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 )
 
-// Every resource of Azure has these limits, so one of each way to write tags will do.
-func TestTagsOfAResourceAreLimited(t *testing.T) {
+// TestTags_AreLimited tries one resource for each way to write tags. The limits hold for every resource.
+func TestTags_AreLimited(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	f.putIdentity(group, "there", nil)
@@ -60,8 +60,8 @@ func (f *fixture) putIdentity(group, name string, tags m) {
 	f.put(group+"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"+name+"?api-version=2023-01-31", body)
 }
 
-// Private DNS takes fewer tags, and so does a private cluster, whose zone has them too.
-func TestTagsOfAPrivateZoneAreFifteen(t *testing.T) {
+// TestTags_AreFifteenInPrivateZone also checks a private cluster, whose tags its zone has as well.
+func TestTags_AreFifteenInPrivateZone(t *testing.T) {
 	f := newFixture(t)
 	network := f.network()
 	tags := func(count int) m {
@@ -84,11 +84,7 @@ func TestTagsOfAPrivateZoneAreFifteen(t *testing.T) {
 			{path(aksID) + aksVersion, f.clusterBody("", m{"apiServerAccessProfile": m{"enablePrivateCluster": true}})},
 		} {
 			one.body["tags"] = tags(count)
-			if status, code := f.call(
-				http.MethodPut,
-				one.path,
-				one.body,
-			); (status == http.StatusBadRequest) != (count == 16) &&
+			if status, code := f.call(http.MethodPut, one.path, one.body); (status == http.StatusBadRequest) != (count == 16) &&
 				status != http.StatusNotFound {
 				t.Errorf("%s with %d tags: %d %s", one.path, count, status, code)
 			}
@@ -96,10 +92,10 @@ func TestTagsOfAPrivateZoneAreFifteen(t *testing.T) {
 	}
 }
 
-func TestNamesThatAreReservedAreRefused(t *testing.T) {
+func TestNames_ReservedAreRefused(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
-	f.group("windows") // a group has no name on the internet
+	f.group("windows") // names of groups are not reserved, because they are not public
 	for _, name := range []string{"azure", "Office", "login-1", "my-microsoft", "mywindows1"} {
 		f.refused(f.putVault("g", name, nil), http.StatusBadRequest, "ReservedResourceName")
 		id := path("resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/" + name)
@@ -110,33 +106,32 @@ func TestNamesThatAreReservedAreRefused(t *testing.T) {
 	f.must(f.putVault("g", "azure-1", func(*armkeyvault.VaultProperties) {}))
 }
 
-func TestRangesThatAreReservedAreRefused(t *testing.T) {
+func TestRanges_ReservedAreRefused(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	for _, space := range []string{"224.0.0.0/8", "127.1.0.0/16", "169.254.0.0/16", "168.63.0.0/16", "255.255.255.0/24"} {
-		if status, code := f.call(
-			http.MethodPut,
-			group+networks+"refused"+vnetVersion,
-			vnet(space),
-		); status != http.StatusBadRequest {
+		if status, code := f.call(http.MethodPut, group+networks+"refused"+vnetVersion,
+			vnet(space)); status != http.StatusBadRequest {
 			t.Errorf("a network of %s: %d %s", space, status, code)
 		}
 	}
 	for _, r := range []string{"169.254.0.0/16", "172.30.0.0/16", "172.31.0.0/16", "192.0.2.0/24"} {
 		for _, profile := range []m{
 			{"networkPlugin": "azure", "networkPluginMode": "overlay", "podCidr": r},
-			{"networkPlugin": "azure", "networkPluginMode": "overlay", "serviceCidr": r, "dnsServiceIP": strings.Replace(r, ".0/", ".10/", 1)[:len(r)-2]},
+			{
+				"networkPlugin":     "azure",
+				"networkPluginMode": "overlay",
+				"serviceCidr":       r,
+				"dnsServiceIP":      strings.Replace(r, ".0/", ".10/", 1)[:len(r)-2],
+			},
 		} {
-			if status, code := f.call(
-				http.MethodPut,
-				path(aksID)+aksVersion,
-				f.clusterBody("", m{"networkProfile": profile}),
-			); code != "InvalidParameter" {
+			if status, code := f.call(http.MethodPut, path(aksID)+aksVersion,
+				f.clusterBody("", m{"networkProfile": profile})); code != "InvalidParameter" {
 				t.Errorf("a cluster with %v: %d %s", profile, status, code)
 			}
 		}
 	}
-	// Azure takes such a network, and AKS no pool in it.
+	// Azure accepts such a network, but AKS refuses pools in it.
 	long := strings.Repeat("n", 64)
 	for name, body := range map[string]m{
 		"reserved": vnet("172.30.0.0/16", subnet("nodes", "172.30.0.0/20")),
@@ -146,28 +141,22 @@ func TestRangesThatAreReservedAreRefused(t *testing.T) {
 		f.put(group+networks+name+vnetVersion, body)
 	}
 	for _, id := range []string{"reserved/subnets/nodes", long + "/subnets/nodes", "named/subnets/" + long} {
-		if status, code := f.call(
-			http.MethodPut,
-			path(aksID)+aksVersion,
-			f.clusterBody(group+networks+id, nil),
-		); code != "InvalidParameter" {
+		if status, code := f.call(http.MethodPut, path(aksID)+aksVersion,
+			f.clusterBody(group+networks+id, nil)); code != "InvalidParameter" {
 			t.Errorf("a cluster in %s: %d %s", id, status, code)
 		}
 	}
 }
 
-func TestPoolsOfAClusterAreLimited(t *testing.T) {
+func TestAgentPools_AreLimited(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	pools := []m{}
 	for i := range 6 {
 		pools = append(pools, m{"name": fmt.Sprint("p", i), "mode": "System", "vmSize": "Standard_D2s_v5", "count": 1000})
 	}
-	if status, code := f.call(
-		http.MethodPut,
-		path(aksID)+aksVersion,
-		f.clusterBody("", m{"agentPoolProfiles": pools}),
-	); code != "InvalidParameter" {
+	if status, code := f.call(http.MethodPut, path(aksID)+aksVersion,
+		f.clusterBody("", m{"agentPoolProfiles": pools})); code != "InvalidParameter" {
 		t.Errorf("6000 nodes: %d %s", status, code)
 	}
 	body := f.clusterBody("", m{"agentPoolProfiles": pools[:5]})
@@ -179,11 +168,8 @@ func TestPoolsOfAClusterAreLimited(t *testing.T) {
 	more := func(count int) m {
 		return m{"properties": m{"mode": "System", "vmSize": "Standard_D2s_v5", "count": count}}
 	}
-	if status, code := f.call(
-		http.MethodPut,
-		path(aksID)+"/agentPools/more"+aksVersion,
-		more(1),
-	); code != "InvalidParameter" {
+	if status, code := f.call(http.MethodPut, path(aksID)+"/agentPools/more"+aksVersion,
+		more(1)); code != "InvalidParameter" {
 		t.Errorf("a node more: %d %s", status, code)
 	}
 	f.put(path(aksID)+"/agentPools/p4"+aksVersion, more(999))

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armlocks"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
@@ -16,13 +14,8 @@ func (f *fixture) lock(scope string, level armlocks.LockLevel) error {
 	f.Helper()
 	client, err := armlocks.NewManagementLocksClient(azure.SubscriptionID, f.owner, f.arm())
 	f.must(err)
-	_, err = client.CreateOrUpdateByScope(
-		f.Context(),
-		scope,
-		"lock",
-		armlocks.ManagementLockObject{Properties: &armlocks.ManagementLockProperties{Level: &level}},
-		nil,
-	)
+	_, err = client.CreateOrUpdateByScope(f.Context(), scope, "lock",
+		armlocks.ManagementLockObject{Properties: &armlocks.ManagementLockProperties{Level: &level}}, nil)
 	return err
 }
 
@@ -34,19 +27,14 @@ func (f *fixture) unlock(scope string) error {
 	return err
 }
 
-func TestALockKeepsWhatIsAtItsScopeBelowItAndAroundIt(t *testing.T) {
+func TestLock_ProtectsScopeChildrenAndParents(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	f.must(f.putVault("g", "kv-lock", nil))
 	f.must(f.putVault("g", "kv-free", nil))
 	uai := f.identity("g", "uai")
 	vault := group + "/providers/Microsoft.KeyVault/vaults/kv-lock"
-	role, err := f.assign(
-		vault,
-		secretsUser,
-		*uai.Properties.PrincipalID,
-		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-	)
+	role, err := f.assign(vault, secretsUser, *uai.Properties.PrincipalID, servicePrincipal)
 	f.must(err)
 	f.must(f.lock(vault, armlocks.LockLevelCanNotDelete))
 
@@ -59,20 +47,15 @@ func TestALockKeepsWhatIsAtItsScopeBelowItAndAroundIt(t *testing.T) {
 		}
 	}
 	f.put(vault+"/secrets/s?api-version=2023-02-01", m{"properties": m{"value": "v"}})
-	if status, code := f.call(
-		http.MethodDelete,
-		group+"/providers/Microsoft.KeyVault/vaults/kv-free?api-version=2023-02-01",
-		nil,
-	); status != http.StatusOK {
+	if status, code := f.call(http.MethodDelete,
+		group+"/providers/Microsoft.KeyVault/vaults/kv-free?api-version=2023-02-01", nil); status != http.StatusOK {
 		t.Errorf("beside the lock: %d %s", status, code)
 	}
 
 	f.must(f.lock(vault, armlocks.LockLevelReadOnly))
-	if status, code := f.call(
-		http.MethodPut,
-		vault+"/secrets/s?api-version=2023-02-01",
-		m{"properties": m{"value": "w"}},
-	); status != http.StatusConflict ||
+	if status, code := f.call(http.MethodPut, vault+"/secrets/s?api-version=2023-02-01", m{
+		"properties": m{"value": "w"},
+	}); status != http.StatusConflict ||
 		code != "ScopeLocked" {
 		t.Errorf("PUT below a lock that is ReadOnly: %d %s", status, code)
 	}
@@ -82,7 +65,7 @@ func TestALockKeepsWhatIsAtItsScopeBelowItAndAroundIt(t *testing.T) {
 	}
 }
 
-func TestAPathByWayOfAnotherResourceDoesNotGetAroundRolesAndLocks(t *testing.T) {
+func TestRolesAndLocks_ApplyToPathsThroughOtherResources(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	f.must(f.putVault("g", "kv-way", nil))
@@ -92,16 +75,14 @@ func TestAPathByWayOfAnotherResourceDoesNotGetAroundRolesAndLocks(t *testing.T) 
 	vault := group + "/providers/Microsoft.KeyVault/vaults/kv-way"
 	tagged := m{"location": location, "tags": m{"by": "way"}}
 	for _, foreign := range []string{
-		vault + identity + "victim?api-version=2023-01-31", group + "/providers/Microsoft.KeyVault/vaults/none" + identity + "victim?api-version=2023-01-31",
-		strings.TrimSuffix(path(""), "/") + identity + "victim?api-version=2023-01-31", identity + "victim?api-version=2023-01-31",
+		vault + identity + "victim?api-version=2023-01-31",
+		group + "/providers/Microsoft.KeyVault/vaults/none" + identity + "victim?api-version=2023-01-31",
+		strings.TrimSuffix(path(""), "/") + identity + "victim?api-version=2023-01-31",
+		identity + "victim?api-version=2023-01-31",
 		vault + "/providers/Microsoft.Resources/subscriptions/s/resourceGroups/g?api-version=2022-09-01",
 		path("providers/Microsoft.Resources/subscriptions/s/resourceGroups/g?api-version=2022-09-01"),
 	} {
-		if status, code := f.call(
-			http.MethodPut,
-			foreign,
-			tagged,
-		); status != http.StatusNotFound &&
+		if status, code := f.call(http.MethodPut, foreign, tagged); status != http.StatusNotFound &&
 			status != http.StatusForbidden {
 			t.Errorf("PUT %s: %d %s", foreign, status, code)
 		}
@@ -117,14 +98,17 @@ func TestAPathByWayOfAnotherResourceDoesNotGetAroundRolesAndLocks(t *testing.T) 
 	if victim["id"] != group+identity+"victim" || victim["tags"] != nil {
 		t.Errorf("the identity is now %v", victim)
 	}
-	for _, all := range []string{"Microsoft.KeyVault/vaults?api-version=2023-02-01", "Microsoft.ManagedIdentity/userAssignedIdentities?api-version=2023-01-31"} {
+	for _, all := range []string{
+		"Microsoft.KeyVault/vaults?api-version=2023-02-01",
+		"Microsoft.ManagedIdentity/userAssignedIdentities?api-version=2023-01-31",
+	} {
 		if _, listed := f.ask(http.MethodGet, path("providers", all), nil); len(listed["value"].([]any)) != 1 {
 			t.Errorf("all of %s: %v", all, listed)
 		}
 	}
 }
 
-func TestALockThatIsReadOnlyKeepsTheKubeconfig(t *testing.T) {
+func TestLock_ReadOnlyProtectsKubeconfig(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(nil)
@@ -135,15 +119,12 @@ func TestALockThatIsReadOnlyKeepsTheKubeconfig(t *testing.T) {
 	f.refused(err, http.StatusConflict, "ScopeLocked")
 }
 
-func TestLocksThatAzureRefuses(t *testing.T) {
+func TestLock_RefusesInvalidBodies(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	f.refused(f.lock(group, "Sometimes"), http.StatusBadRequest, "InvalidLockLevel")
-	f.refused(
-		f.lock(group+"/providers/Microsoft.KeyVault/vaults/none", armlocks.LockLevelCanNotDelete),
-		http.StatusNotFound,
-		"ResourceNotFound",
-	)
+	f.refused(f.lock(group+"/providers/Microsoft.KeyVault/vaults/none", armlocks.LockLevelCanNotDelete),
+		http.StatusNotFound, "ResourceNotFound")
 }
 
 const (
@@ -154,14 +135,13 @@ const (
 func (f *fixture) workspace(name string) string {
 	f.Helper()
 	id := path("resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/" + name)
-	f.put(
-		id+workspaceVersion,
-		m{"location": location, "properties": m{"sku": m{"name": "PerGB2018"}, "retentionInDays": 30}},
-	)
+	f.put(id+workspaceVersion, m{
+		"location": location, "properties": m{"sku": m{"name": "PerGB2018"}, "retentionInDays": 30},
+	})
 	return id
 }
 
-func TestWorkspacesKeepTheirLogsBetweenThirtyDaysAndTwoYears(t *testing.T) {
+func TestWorkspace_LimitsRetention(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	id := f.workspace("logs-one")
@@ -169,17 +149,15 @@ func TestWorkspacesKeepTheirLogsBetweenThirtyDaysAndTwoYears(t *testing.T) {
 		t.Error("it has no customer id")
 	}
 	for _, days := range []int{29, 731} {
-		if _, code := f.call(
-			http.MethodPut,
-			id+workspaceVersion,
-			m{"location": location, "properties": m{"retentionInDays": days}},
-		); code != "InvalidParameter" {
+		if _, code := f.call(http.MethodPut, id+workspaceVersion, m{
+			"location": location, "properties": m{"retentionInDays": days},
+		}); code != "InvalidParameter" {
 			t.Errorf("%d days: %s", days, code)
 		}
 	}
 }
 
-func TestDiagnosticSettingsKnowTheCategoriesOfTheirResource(t *testing.T) {
+func TestDiagnosticSetting_RequiresCategoriesOfResource(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	f.must(f.putVault("g", "kv-logs", nil))
@@ -207,11 +185,21 @@ func TestDiagnosticSettingsKnowTheCategoriesOfTheirResource(t *testing.T) {
 	}{
 		"a cluster's category": {at("three"), send(workspace, "kube-audit"), "BadRequest"},
 		"no such workspace":    {at("three"), send(workspace+"x", "AuditEvent"), "ResourceNotFound"},
-		"nowhere to send":      {at("three"), m{"properties": m{"logs": []m{{"category": "AuditEvent", "enabled": true}}}}, "BadRequest"},
-		"the same again":       {at("three"), send(workspace, "AuditEvent"), "Conflict"},
-		"a storage account":    {at("three"), m{"properties": m{"storageAccountId": "/x", "logs": []m{}}}, "NotImplemented"},
-		"no such resource":     {vault + "x/providers/Microsoft.Insights/diagnosticSettings/one" + settingVersion, send(workspace, "AuditEvent"), "ResourceNotFound"},
-		"a resource without":   {workspace + "/providers/Microsoft.Insights/diagnosticSettings/one" + settingVersion, send(workspace, "Audit"), "NotImplemented"},
+		"nowhere to send": {
+			at("three"), m{"properties": m{"logs": []m{{"category": "AuditEvent", "enabled": true}}}}, "BadRequest",
+		},
+		"the same again":    {at("three"), send(workspace, "AuditEvent"), "Conflict"},
+		"a storage account": {at("three"), m{"properties": m{"storageAccountId": "/x", "logs": []m{}}}, "NotImplemented"},
+		"no such resource": {
+			vault + "x/providers/Microsoft.Insights/diagnosticSettings/one" + settingVersion,
+			send(workspace, "AuditEvent"),
+			"ResourceNotFound",
+		},
+		"a resource without": {
+			workspace + "/providers/Microsoft.Insights/diagnosticSettings/one" + settingVersion,
+			send(workspace, "Audit"),
+			"NotImplemented",
+		},
 	} {
 		if status, code := f.call(http.MethodPut, test.path, test.body); code != test.code {
 			t.Errorf("%s: %d %s, want %s", name, status, code, test.code)

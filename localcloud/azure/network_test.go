@@ -41,14 +41,12 @@ func vnet(space string, subnets ...m) m {
 	}
 }
 
-// network makes the group g with a network: a subnet for nodes, and one for endpoints.
+// network creates the group g and a network with one subnet for nodes and one for endpoints.
 func (f *fixture) network() string {
 	f.Helper()
 	id := f.group("g") + networks + "vnet"
-	f.put(
-		id+vnetVersion,
-		vnet("10.0.0.0/16", subnet("nodes", "10.0.0.0/20", "Microsoft.KeyVault"), subnet("endpoints", "10.0.16.0/24")),
-	)
+	f.put(id+vnetVersion,
+		vnet("10.0.0.0/16", subnet("nodes", "10.0.0.0/20", "Microsoft.KeyVault"), subnet("endpoints", "10.0.16.0/24")))
 	return id
 }
 
@@ -61,7 +59,7 @@ func endpointOf(subnetID, vaultID string) m {
 	}}
 }
 
-func TestSubnetsAreResourcesAndPartsOfTheirNetwork(t *testing.T) {
+func TestSubnet_IsResourceAndPartOfNetwork(t *testing.T) {
 	f := newFixture(t)
 	id := f.network()
 	if p := f.get(id + "/subnets/nodes" + vnetVersion); p["addressPrefix"] != "10.0.0.0/20" {
@@ -81,21 +79,33 @@ func TestSubnetsAreResourcesAndPartsOfTheirNetwork(t *testing.T) {
 	}
 }
 
-func TestNetworksThatAzureRefuses(t *testing.T) {
+func TestVirtualNetwork_RefusesInvalidBodies(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	for name, test := range map[string]struct {
 		body m
 		code string
 	}{
-		"no address space":   {m{"location": location, "properties": m{}}, "InvalidAddressSpace"},
-		"no CIDR":            {vnet("10.0.0.0"), "InvalidAddressPrefixFormat"},
-		"bits of the host":   {vnet("10.0.0.1/16"), "InvalidCIDRNotation"},
-		"outside":            {vnet("10.0.0.0/16", subnet("s", "10.1.0.0/24")), "NetcfgInvalidSubnet"},
-		"overlap":            {vnet("10.0.0.0/16", subnet("a", "10.0.0.0/24"), subnet("b", "10.0.0.128/25")), "NetcfgSubnetRangesOverlap"},
-		"too small":          {vnet("10.0.0.0/16", subnet("a", "10.0.0.0/30")), "NetcfgSubnetRangeTooSmall"},
-		"two of a name":      {vnet("10.0.0.0/16", subnet("a", "10.0.0.0/24"), subnet("A", "10.0.1.0/24")), "InvalidRequestFormat"},
-		"what is not known":  {m{"location": location, "properties": m{"addressSpace": m{"addressPrefixes": []string{"10.0.0.0/16"}}, "bgpCommunities": m{"virtualNetworkCommunity": "1"}}}, "NotImplemented"},
+		"no address space": {m{"location": location, "properties": m{}}, "InvalidAddressSpace"},
+		"no CIDR":          {vnet("10.0.0.0"), "InvalidAddressPrefixFormat"},
+		"bits of the host": {vnet("10.0.0.1/16"), "InvalidCIDRNotation"},
+		"outside":          {vnet("10.0.0.0/16", subnet("s", "10.1.0.0/24")), "NetcfgInvalidSubnet"},
+		"overlap": {
+			vnet("10.0.0.0/16", subnet("a", "10.0.0.0/24"), subnet("b", "10.0.0.128/25")), "NetcfgSubnetRangesOverlap",
+		},
+		"too small": {vnet("10.0.0.0/16", subnet("a", "10.0.0.0/30")), "NetcfgSubnetRangeTooSmall"},
+		"two of a name": {
+			vnet("10.0.0.0/16", subnet("a", "10.0.0.0/24"), subnet("A", "10.0.1.0/24")), "InvalidRequestFormat",
+		},
+		"what is not known": {
+			m{
+				"location": location,
+				"properties": m{
+					"addressSpace": m{"addressPrefixes": []string{"10.0.0.0/16"}}, "bgpCommunities": m{"virtualNetworkCommunity": "1"},
+				},
+			},
+			"NotImplemented",
+		},
 		"another's endpoint": {vnet("10.0.0.0/16", subnet("a", "10.0.0.0/24", "Microsoft.Storage")), "NotImplemented"},
 	} {
 		if status, code := f.call(http.MethodPut, group+networks+"vnet"+vnetVersion, test.body); code != test.code {
@@ -104,7 +114,7 @@ func TestNetworksThatAzureRefuses(t *testing.T) {
 	}
 }
 
-func TestAPrivateEndpointConnectsAVaultWithASubnet(t *testing.T) {
+func TestPrivateEndpoint_ConnectsVault(t *testing.T) {
 	f := newFixture(t)
 	id := f.network()
 	f.must(f.putVault("g", "kv-pe", nil))
@@ -125,7 +135,7 @@ func TestAPrivateEndpointConnectsAVaultWithASubnet(t *testing.T) {
 	}
 	f.put(pe+peVersion, endpointOf(id+"/subnets/endpoints", vault))
 	f.put(pe+peVersion, endpointOf(id+"/subnets/endpoints", vault))
-	f.must(f.putVault("g", "kv-pe", nil)) // an update of the vault keeps them
+	f.must(f.putVault("g", "kv-pe", nil)) // an update of the vault keeps its connections
 	got, err := f.vaults().Get(t.Context(), "g", "kv-pe", nil)
 	f.must(err)
 	connections := got.Properties.PrivateEndpointConnections
@@ -151,7 +161,7 @@ func TestAPrivateEndpointConnectsAVaultWithASubnet(t *testing.T) {
 	}
 }
 
-// zone makes the vaults' private zone and links a network to it.
+// zone creates the private zone of vaults and links a network to it.
 func (f *fixture) zone(network string) string {
 	f.Helper()
 	factory, err := armprivatedns.NewClientFactory(azure.SubscriptionID, f.owner, f.arm())
@@ -172,16 +182,14 @@ func (f *fixture) zone(network string) string {
 	return *made.ID
 }
 
-func TestPrivateZonesAreGlobalAndLinkedOnceToANetwork(t *testing.T) {
+func TestPrivateZone_IsGlobalAndLinkedOnce(t *testing.T) {
 	f := newFixture(t)
 	id := f.network()
 	const version = "?api-version=2024-06-01"
 	zone := path("resourceGroups/g") + zones + vaultZone
-	if _, code := f.call(
-		http.MethodPut,
-		zone+version,
-		m{"location": location},
-	); code != "LocationNotAvailableForResourceType" {
+	if _, code := f.call(http.MethodPut, zone+version, m{
+		"location": location,
+	}); code != "LocationNotAvailableForResourceType" {
 		t.Errorf("in a region: %s", code)
 	}
 	f.zone(id)
@@ -197,7 +205,7 @@ func TestPrivateZonesAreGlobalAndLinkedOnceToANetwork(t *testing.T) {
 	}
 }
 
-// cluster makes one whose nodes are in a subnet; an empty id leaves that to Azure.
+// cluster creates a cluster with nodes in a subnet. An empty ID means that Azure chooses.
 func (f *fixture) clusterIn(name, subnet string) string {
 	f.Helper()
 	pool := m{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_D2s_v5"}
@@ -213,7 +221,7 @@ func (f *fixture) clusterIn(name, subnet string) string {
 	return id
 }
 
-func TestTheFirewallOfAVaultLetsInWhoItsRulesName(t *testing.T) {
+func TestVaultFirewall_AdmitsByRules(t *testing.T) {
 	f := newFixture(t)
 	id := f.network()
 	f.put(id+"/subnets/other"+vnetVersion, m{"properties": m{"addressPrefix": "10.0.32.0/20"}})
@@ -231,7 +239,7 @@ func TestTheFirewallOfAVaultLetsInWhoItsRulesName(t *testing.T) {
 		"beside":  f.from(beside),
 		"outside": f.from(outside),
 	}
-	// read gives the inner code of what a client is told, or nothing.
+	// read returns the inner code of the error that a client receives, or "".
 	read := func(client *http.Client) string {
 		options := f.options()
 		options.Transport = client
@@ -253,11 +261,8 @@ func TestTheFirewallOfAVaultLetsInWhoItsRulesName(t *testing.T) {
 	}
 	rules := func(acls *armkeyvault.NetworkRuleSet, public string) {
 		f.must(
-			f.putVault(
-				"g",
-				"kv-fw",
-				func(p *armkeyvault.VaultProperties) { p.NetworkACLs, p.PublicNetworkAccess = acls, &public },
-			),
+			f.putVault("g", "kv-fw",
+				func(p *armkeyvault.VaultProperties) { p.NetworkACLs, p.PublicNetworkAccess = acls, &public }),
 		)
 	}
 	deny := func(ips []string, subnets ...string) *armkeyvault.NetworkRuleSet {
@@ -284,33 +289,29 @@ func TestTheFirewallOfAVaultLetsInWhoItsRulesName(t *testing.T) {
 
 	want("no rules", map[string]string{})
 	rules(deny(nil), "Enabled")
-	want(
-		"deny",
-		map[string]string{"machine": "firewall", "inside": "firewall", "beside": "firewall", "outside": "firewall"},
-	)
+	want("deny", map[string]string{
+		"machine": "firewall", "inside": "firewall", "beside": "firewall", "outside": "firewall",
+	})
 	rules(deny(nil, id+"/subnets/nodes"), "Enabled")
 	want("a subnet", map[string]string{"machine": "firewall", "beside": "firewall", "outside": "firewall"})
 	rules(deny([]string{"203.0.113.1"}), "Enabled")
 	want("an address", map[string]string{"inside": "firewall", "beside": "firewall", "outside": "firewall"})
-	// Nodes with a service endpoint come from their subnet, not from an address.
+	// Requests from nodes with a service endpoint match the subnet, not an address.
 	rules(deny([]string{"203.0.113.0/24"}), "Enabled")
 	want("a range", map[string]string{"inside": "firewall"})
 	rules(deny(nil), "Disabled")
-	want(
-		"closed",
-		map[string]string{"machine": "connection", "inside": "connection", "beside": "connection", "outside": "connection"},
-	)
+	want("closed", map[string]string{
+		"machine": "connection", "inside": "connection", "beside": "connection", "outside": "connection",
+	})
 
 	pe := path("resourceGroups/g") + endpoints + "pe"
 	f.put(pe+peVersion, endpointOf(id+"/subnets/endpoints", vault))
-	want(
-		"an endpoint that no name leads to",
-		map[string]string{"machine": "connection", "inside": "connection", "beside": "connection", "outside": "connection"},
-	)
-	f.put(
-		pe+"/privateDnsZoneGroups/default"+peVersion,
-		m{"properties": m{"privateDnsZoneConfigs": []m{{"name": "vault", "properties": m{"privateDnsZoneId": f.zone(id)}}}}},
-	)
+	want("an endpoint that no name leads to", map[string]string{
+		"machine": "connection", "inside": "connection", "beside": "connection", "outside": "connection",
+	})
+	f.put(pe+"/privateDnsZoneGroups/default"+peVersion, m{
+		"properties": m{"privateDnsZoneConfigs": []m{{"name": "vault", "properties": m{"privateDnsZoneId": f.zone(id)}}}},
+	})
 	want("an endpoint", map[string]string{"machine": "connection", "outside": "connection"})
 
 	if _, code := f.call(http.MethodDelete, id+"/subnets/nodes"+vnetVersion, nil); code != "InUseSubnetCannotBeDeleted" {
@@ -318,18 +319,34 @@ func TestTheFirewallOfAVaultLetsInWhoItsRulesName(t *testing.T) {
 	}
 }
 
-func TestNetworkRulesOfVaultsThatAzureRefuses(t *testing.T) {
+func TestVaultFirewall_RefusesInvalidRules(t *testing.T) {
 	f := newFixture(t)
 	id := f.network()
 	for name, test := range map[string]struct {
 		acls armkeyvault.NetworkRuleSet
 		code string
 	}{
-		"a private address":            {armkeyvault.NetworkRuleSet{IPRules: []*armkeyvault.IPRule{{Value: to.Ptr("10.0.0.1")}}}, "BadRequest"},
-		"IPv6":                         {armkeyvault.NetworkRuleSet{IPRules: []*armkeyvault.IPRule{{Value: to.Ptr("2001:db8::1")}}}, "BadRequest"},
-		"a subnet that is not there":   {armkeyvault.NetworkRuleSet{VirtualNetworkRules: []*armkeyvault.VirtualNetworkRule{{ID: to.Ptr(id + "/subnets/none")}}}, "InvalidResourceReference"},
-		"one without service endpoint": {armkeyvault.NetworkRuleSet{VirtualNetworkRules: []*armkeyvault.VirtualNetworkRule{{ID: to.Ptr(id + "/subnets/endpoints")}}}, "SubnetsHaveNoServiceEndpointsConfigured"},
-		"a default of its own":         {armkeyvault.NetworkRuleSet{DefaultAction: to.Ptr(armkeyvault.NetworkRuleAction("Maybe"))}, "BadRequest"},
+		"a private address": {
+			armkeyvault.NetworkRuleSet{IPRules: []*armkeyvault.IPRule{{Value: to.Ptr("10.0.0.1")}}}, "BadRequest",
+		},
+		"IPv6": {
+			armkeyvault.NetworkRuleSet{IPRules: []*armkeyvault.IPRule{{Value: to.Ptr("2001:db8::1")}}}, "BadRequest",
+		},
+		"a subnet that is not there": {
+			armkeyvault.NetworkRuleSet{
+				VirtualNetworkRules: []*armkeyvault.VirtualNetworkRule{{ID: to.Ptr(id + "/subnets/none")}},
+			},
+			"InvalidResourceReference",
+		},
+		"one without service endpoint": {
+			armkeyvault.NetworkRuleSet{
+				VirtualNetworkRules: []*armkeyvault.VirtualNetworkRule{{ID: to.Ptr(id + "/subnets/endpoints")}},
+			},
+			"SubnetsHaveNoServiceEndpointsConfigured",
+		},
+		"a default of its own": {
+			armkeyvault.NetworkRuleSet{DefaultAction: to.Ptr(armkeyvault.NetworkRuleAction("Maybe"))}, "BadRequest",
+		},
 	} {
 		err := f.putVault("g", "kv-rules", func(p *armkeyvault.VaultProperties) { p.NetworkACLs = &test.acls })
 		t.Log(name)

@@ -20,7 +20,7 @@ const (
 	nodeGroup       = "resourceGroups/MC_g_aks_eastus"
 )
 
-// kubelet is the identity of a cluster's nodes as the cluster shows it.
+// kubelet returns the kubelet identity in a cluster's properties.
 func (f *fixture) kubelet(cluster string) m {
 	f.Helper()
 	profile, _ := f.get(cluster + aksVersion)["identityProfile"].(m)
@@ -31,7 +31,7 @@ func (f *fixture) kubelet(cluster string) m {
 	return kubelet
 }
 
-// outboundIDs are the ids of the addresses that a profile of a cluster's network shows.
+// outboundIDs returns the IDs of the outbound addresses in a profile of a cluster's network.
 func (f *fixture) outboundIDs(cluster, profile string) (ids []string) {
 	f.Helper()
 	shown, _ := f.get(cluster + aksVersion)["networkProfile"].(m)[profile].(m)
@@ -42,7 +42,7 @@ func (f *fixture) outboundIDs(cluster, profile string) (ids []string) {
 	return ids
 }
 
-// addressesOf are the addresses behind outboundIDs.
+// addressesOf returns the addresses with outboundIDs.
 func (f *fixture) addressesOf(cluster, profile string) (addresses []string) {
 	f.Helper()
 	for _, id := range f.outboundIDs(cluster, profile) {
@@ -52,7 +52,7 @@ func (f *fixture) addressesOf(cluster, profile string) (addresses []string) {
 	return addresses
 }
 
-// delete is a DELETE that has to succeed. It waits for operations under way.
+// delete deletes a resource and waits for operations. It fails the test on errors.
 func (f *fixture) delete(path string) {
 	f.Helper()
 	if status, code := f.call(http.MethodDelete, path, nil); status >= 400 {
@@ -61,7 +61,7 @@ func (f *fixture) delete(path string) {
 	f.must(f.cloud.Settle(f.Context()))
 }
 
-// restart ends the local cloud and starts it again.
+// restart restarts the local cloud.
 func (f *fixture) restart() {
 	f.Helper()
 	f.stop()
@@ -69,14 +69,14 @@ func (f *fixture) restart() {
 	f.must(f.cloud.Settle(f.Context()))
 }
 
-// balanced is a change of a cluster's body to a load balancer's profile.
+// balanced returns a change to a cluster's body that sets a load balancer's profile.
 func balanced(profile m) m {
 	change := outbound("loadBalancer")
 	change["networkProfile"].(m)["loadBalancerProfile"] = profile
 	return change
 }
 
-func TestManagedCluster_ShowsItsKubeletIdentity(t *testing.T) {
+func TestManagedCluster_ShowsKubeletIdentity(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	at := path(aksID)
@@ -114,7 +114,7 @@ func TestManagedCluster_ShowsItsKubeletIdentity(t *testing.T) {
 	}
 }
 
-func TestManagedCluster_KeepsTheIdentityOfAnAddOnThatIsEnabledAgain(t *testing.T) {
+func TestManagedCluster_KeepsIdentityOfReenabledAddOn(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := path(aksID)
@@ -132,7 +132,7 @@ func TestManagedCluster_KeepsTheIdentityOfAnAddOnThatIsEnabledAgain(t *testing.T
 	}
 }
 
-func TestManagedCluster_ShowsTheAddressesOfItsLoadBalancer(t *testing.T) {
+func TestManagedCluster_ShowsAddressesOfLoadBalancer(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := path(aksID)
@@ -157,7 +157,7 @@ func TestManagedCluster_ShowsTheAddressesOfItsLoadBalancer(t *testing.T) {
 		t.Errorf("with three addresses it shows %v, showed %v", three, ids)
 	}
 	f.restart()
-	f.put(at+aksVersion, f.clusterBody("", outbound("loadBalancer"))) // which does not mention them
+	f.put(at+aksVersion, f.clusterBody("", outbound("loadBalancer"))) // omits them
 	if got := f.outboundIDs(at, "loadBalancerProfile"); !slices.Equal(got, three) {
 		t.Errorf("after a restart and an update it shows %v, showed %v", got, three)
 	}
@@ -179,7 +179,7 @@ func TestManagedCluster_ShowsTheAddressesOfItsLoadBalancer(t *testing.T) {
 	}
 }
 
-func TestManagedCluster_ShowsTheAddressesOfItsNATGateway(t *testing.T) {
+func TestManagedCluster_ShowsAddressesOfNATGateway(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := path(aksID)
@@ -196,7 +196,7 @@ func TestManagedCluster_ShowsTheAddressesOfItsNATGateway(t *testing.T) {
 	}
 }
 
-func TestManagedCluster_KeepsTheNetworkThatABodyDoesNotMention(t *testing.T) {
+func TestManagedCluster_KeepsOmittedNetworkProfile(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := path(aksID) + aksVersion
@@ -218,7 +218,7 @@ func TestManagedCluster_KeepsTheNetworkThatABodyDoesNotMention(t *testing.T) {
 	}
 }
 
-func TestManagedCluster_HasNoAddressesWhereItsWayOutIsAnothers(t *testing.T) {
+func TestManagedCluster_HasNoAddressesForUserEgress(t *testing.T) {
 	f := newFixture(t)
 	network := f.waysOut()
 	at := path(aksID)
@@ -238,7 +238,7 @@ func TestManagedCluster_HasNoAddressesWhereItsWayOutIsAnothers(t *testing.T) {
 	}
 }
 
-func TestManagedCluster_GoesOutFromAddressesThatItIsGiven(t *testing.T) {
+func TestManagedCluster_UsesGivenOutboundAddresses(t *testing.T) {
 	f := newFixture(t)
 	f.waysOut()
 	at := path(aksID)
@@ -281,7 +281,7 @@ func TestManagedCluster_GoesOutFromAddressesThatItIsGiven(t *testing.T) {
 	f.delete(own + vnetVersion)
 }
 
-func TestManagedCluster_HasAResourceGroupForItsNodes(t *testing.T) {
+func TestManagedCluster_HasNodeResourceGroup(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := path(aksID)
@@ -324,7 +324,7 @@ func TestManagedCluster_HasAResourceGroupForItsNodes(t *testing.T) {
 	}
 }
 
-func TestManagedCluster_IsDeletedWithoutTheResourceGroupOfItsNodes(t *testing.T) {
+func TestManagedCluster_IsDeletedWithoutNodeResourceGroup(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := path(aksID)
@@ -344,7 +344,7 @@ func TestManagedCluster_IsDeletedWithoutTheResourceGroupOfItsNodes(t *testing.T)
 	f.delete(at + aksVersion)
 }
 
-// older makes of a stored cluster one of a local cloud that did not have the group of its nodes.
+// older changes a stored cluster to one of an older local cloud, which did not create node resource groups.
 func (f *fixture) older(cluster string, change func(properties m)) {
 	f.Helper()
 	f.stop()
@@ -367,7 +367,7 @@ func (f *fixture) older(cluster string, change func(properties m)) {
 	f.must(f.cloud.Settle(f.Context()))
 }
 
-func TestManagedCluster_OfAnOlderLocalCloudIsGivenWhatAKSMakes(t *testing.T) {
+func TestManagedCluster_OfOlderHomeGetsNodeResourceGroup(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := path(aksID)

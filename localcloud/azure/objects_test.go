@@ -13,7 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
 
-// withVault makes a vault whose secrets the owner may read and write.
+// withVault creates a vault whose secrets the owner may read and write.
 func withVault(t *testing.T, name string, sku armkeyvault.SKUName) (*world, *azsecrets.Client) {
 	t.Helper()
 	f := newFixture(t)
@@ -29,7 +29,7 @@ func withVault(t *testing.T, name string, sku armkeyvault.SKUName) (*world, *azs
 
 const objectVersion = "?api-version=2024-11-01"
 
-func TestASecretIsGivenAsItWasDescribed(t *testing.T) {
+func TestSecret_KeepsItsAttributes(t *testing.T) {
 	w, secrets := withVault(t, "kv-described", armkeyvault.SKUNameStandard)
 	now := time.Now().Unix()
 	write := func(name string, attributes m) {
@@ -44,7 +44,7 @@ func TestASecretIsGivenAsItWasDescribed(t *testing.T) {
 		got.Attributes.Expires.Unix() != now+1000 {
 		t.Errorf("got %v", got.Attributes)
 	}
-	// The dates inform; they keep nobody from the value.
+	// The dates do not prevent reading the value.
 	write("expired", m{"exp": now - 10})
 	write("early", m{"nbf": now + 1000})
 	for _, name := range []string{"expired", "early"} {
@@ -88,15 +88,12 @@ func lifetimeAction(kind, trigger, after string) m {
 	return m{"action": m{"type": kind}, "trigger": m{trigger: after}}
 }
 
-func TestAKeysRotationPolicyIsKeptShownAndFollowed(t *testing.T) {
+func TestKey_FollowsRotationPolicy(t *testing.T) {
 	w, _ := withVault(t, "kv-rotate", armkeyvault.SKUNamePremium)
 	_, err := w.assign(w.vaultID, "14b46e9e-c2b7-41b4-b07b-48a6ebf60603", w.ownerPrincipal(), nil)
 	w.must(err)
-	policy := rotation(
-		"P90D",
-		lifetimeAction("rotate", "timeAfterCreate", "P60D"),
-		lifetimeAction("notify", "timeBeforeExpiry", "P10D"),
-	)
+	policy := rotation("P90D", lifetimeAction("rotate", "timeAfterCreate", "P60D"),
+		lifetimeAction("notify", "timeBeforeExpiry", "P10D"))
 	w.put(w.vaultID+"/keys/k"+objectVersion, m{"properties": m{
 		"kty":            "EC-HSM",
 		"curveName":      "P-384",
@@ -133,9 +130,10 @@ func TestAKeysRotationPolicyIsKeptShownAndFollowed(t *testing.T) {
 		"rotated too soon":      rotation("P90D", lifetimeAction("rotate", "timeAfterCreate", "P6D")),
 		"rotated too late":      rotation("P90D", lifetimeAction("rotate", "timeAfterCreate", "P84D")),
 		"notified from birth":   rotation("P90D", lifetimeAction("notify", "timeAfterCreate", "P30D")),
-		"twice":                 rotation("P90D", lifetimeAction("rotate", "timeAfterCreate", "P30D"), lifetimeAction("rotate", "timeAfterCreate", "P40D")),
-		"another action":        rotation("P90D", lifetimeAction("burn", "timeAfterCreate", "P30D")),
-		"before no expiry":      {"lifetimeActions": []m{lifetimeAction("rotate", "timeBeforeExpiry", "P30D")}},
+		"twice": rotation("P90D",
+			lifetimeAction("rotate", "timeAfterCreate", "P30D"), lifetimeAction("rotate", "timeAfterCreate", "P40D")),
+		"another action":   rotation("P90D", lifetimeAction("burn", "timeAfterCreate", "P30D")),
+		"before no expiry": {"lifetimeActions": []m{lifetimeAction("rotate", "timeBeforeExpiry", "P30D")}},
 	} {
 		body := m{"properties": m{"kty": "RSA", "rotationPolicy": policy}}
 		if status, code := w.call(http.MethodPut, w.vaultID+"/keys/refused"+objectVersion, body); code != "BadParameter" {
@@ -147,34 +145,32 @@ func TestAKeysRotationPolicyIsKeptShownAndFollowed(t *testing.T) {
 	}
 }
 
-func TestKeysInHardwareNeedAPremiumVault(t *testing.T) {
+func TestKey_InHardwareRequiresPremiumVault(t *testing.T) {
 	w, _ := withVault(t, "kv-standard", armkeyvault.SKUNameStandard)
 	for _, kty := range []string{"RSA-HSM", "EC-HSM"} {
-		if status, code := w.call(
-			http.MethodPut,
-			w.vaultID+"/keys/k"+objectVersion,
-			m{"properties": m{"kty": kty}},
-		); code != "BadParameter" {
+		if status, code := w.call(http.MethodPut, w.vaultID+"/keys/k"+objectVersion, m{
+			"properties": m{"kty": kty},
+		}); code != "BadParameter" {
 			t.Errorf("%s: %d %s", kty, status, code)
 		}
 	}
 }
 
-func TestARecoveredVaultHasWhatWasInIt(t *testing.T) {
+func TestVault_RecoveredKeepsContent(t *testing.T) {
 	w, _ := withVault(t, "kv-recovered", armkeyvault.SKUNameStandard)
 	w.put(w.vaultID+"/secrets/s"+objectVersion, m{"properties": m{"value": "v"}})
 	_, err := w.vaults().Delete(t.Context(), "g", "kv-recovered", nil)
 	w.must(err)
 	recovering := func(p *armkeyvault.VaultProperties) { p.CreateMode = to.Ptr(armkeyvault.CreateModeRecover) }
 	w.must(w.putVault("g", "kv-recovered", recovering))
-	w.must(w.putVault("g", "kv-recovered", recovering)) // also where it is there
+	w.must(w.putVault("g", "kv-recovered", recovering)) // also accepted for an existing vault
 	_, err = w.officer().GetSecret(t.Context(), "s", "", nil)
 	w.must(err)
 	w.refused(w.putVault("g", "kv-never-was", recovering), http.StatusBadRequest, "SoftDeletedVaultDoesNotExist")
 }
 
-// Azure never changes a key by a PUT, and says so where it would have to.
-func TestAKeyIsCreatedOnce(t *testing.T) {
+// TestKey_IsNotChangedByPUT checks that a PUT that would change a key fails.
+func TestKey_IsNotChangedByPUT(t *testing.T) {
 	w, _ := withVault(t, "kv-once", armkeyvault.SKUNameStandard)
 	id := w.vaultID + "/keys/signing" + objectVersion
 	key := func(change m) m {
@@ -196,15 +192,21 @@ func TestAKeyIsCreatedOnce(t *testing.T) {
 	}
 	first := w.put(id, key(nil))
 	for name, change := range map[string]m{
-		"nothing": nil, "the order of operations": {"keyOps": []string{"verify", "sign"}}, "what is the default": {"attributes": m{"exp": 1900000000, "enabled": true}},
+		"nothing": nil, "the order of operations": {"keyOps": []string{"verify", "sign"}}, "what is the default": {
+			"attributes": m{"exp": 1900000000, "enabled": true},
+		},
 	} {
 		if again := w.put(id, key(change)); !reflect.DeepEqual(again, first) {
 			t.Errorf("with %s changed the key is %v, and was %v", name, again, first)
 		}
 	}
 	for name, change := range map[string]m{
-		"a tag": {"tags": m{"team": "b"}}, "another tag": {"tags": m{"team": "a", "more": "b"}}, "the curve": {"curveName": "P-256"},
-		"the type": {"kty": "RSA", "curveName": nil}, "an operation": {"keyOps": []string{"sign"}}, "the date": {"attributes": m{"exp": 1900000001}},
+		"a tag": {"tags": m{"team": "b"}}, "another tag": {"tags": m{"team": "a", "more": "b"}}, "the curve": {
+			"curveName": "P-256",
+		},
+		"the type": {"kty": "RSA", "curveName": nil}, "an operation": {"keyOps": []string{"sign"}}, "the date": {
+			"attributes": m{"exp": 1900000001},
+		},
 		"no date": {"attributes": m{}}, "a disabled one": {"attributes": m{"exp": 1900000000, "enabled": false}},
 		"a rotation": {"rotationPolicy": rotation("P1Y", lifetimeAction("rotate", "timeAfterCreate", "P90D"))},
 	} {

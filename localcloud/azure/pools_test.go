@@ -11,7 +11,6 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
@@ -39,7 +38,7 @@ func (f *fixture) poolNames() string {
 	return strings.Join(names, " ")
 }
 
-func TestPoolsComeAndGoBesideTheCluster(t *testing.T) {
+func TestAgentPools_AreCreatedAndDeleted(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(nil)
@@ -49,11 +48,9 @@ func TestPoolsComeAndGoBesideTheCluster(t *testing.T) {
 			VMSize:            to.Ptr("Standard_D2s_v5"),
 			Mode:              to.Ptr(armcontainerservice.AgentPoolModeUser),
 			EnableAutoScaling: to.Ptr(true),
-			MinCount: to.Ptr[int32](
-				0,
-			),
-			MaxCount:         to.Ptr[int32](3),
-			ScaleSetPriority: to.Ptr(armcontainerservice.ScaleSetPrioritySpot),
+			MinCount:          to.Ptr[int32](0),
+			MaxCount:          to.Ptr[int32](3),
+			ScaleSetPriority:  to.Ptr(armcontainerservice.ScaleSetPrioritySpot),
 		}}, nil)
 	f.must(err)
 	made, err := put.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: 1})
@@ -63,7 +60,7 @@ func TestPoolsComeAndGoBesideTheCluster(t *testing.T) {
 		t.Errorf("made: %v", *made.Properties)
 	}
 	starts := f.clusters.starts()
-	_, err = f.putCluster(nil) // its body has the system pool only
+	_, err = f.putCluster(nil) // the body has only the system pool
 	f.must(err)
 	if got := f.poolNames(); got != "system spot" {
 		t.Errorf("the cluster has %s", got)
@@ -83,7 +80,7 @@ func TestPoolsComeAndGoBesideTheCluster(t *testing.T) {
 	f.refused(err, http.StatusBadRequest, "OperationNotAllowed")
 }
 
-func TestAClustersBodyHasTheVersionsOfAllPoolsOrOfNone(t *testing.T) {
+func TestManagedCluster_RequiresVersionsOfAllPoolsOrNone(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	put := func(versions ...string) error {
@@ -104,10 +101,9 @@ func TestAClustersBodyHasTheVersionsOfAllPoolsOrOfNone(t *testing.T) {
 	}
 	f.must(put("1.34"))
 	f.must(put("1.34"))
-	f.put(
-		path(aksID)+"/agentPools/apps"+aksVersion,
-		m{"properties": m{"vmSize": "Standard_B2s", "mode": "System", "orchestratorVersion": "1.33"}},
-	)
+	f.put(path(aksID)+"/agentPools/apps"+aksVersion, m{
+		"properties": m{"vmSize": "Standard_B2s", "mode": "System", "orchestratorVersion": "1.33"},
+	})
 	f.must(f.cloud.Settle(t.Context()))
 	for _, refused := range [][]string{{"1.34"}, {"1.34", ""}, {"1.34", "1.32"}} {
 		f.refused(put(refused...), http.StatusBadRequest, "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged")
@@ -117,7 +113,7 @@ func TestAClustersBodyHasTheVersionsOfAllPoolsOrOfNone(t *testing.T) {
 	}
 }
 
-func TestAnotherSystemPoolTakesOver(t *testing.T) {
+func TestAgentPools_SystemPoolCanBeReplaced(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(nil)
@@ -129,11 +125,8 @@ func TestAnotherSystemPoolTakesOver(t *testing.T) {
 	}
 	_, err = f.putCluster(takeOver)
 	f.must(err)
-	if status, code := f.call(
-		http.MethodDelete,
-		path(aksID)+"/agentPools/system"+aksVersion,
-		nil,
-	); status != http.StatusAccepted {
+	if status, code := f.call(http.MethodDelete, path(aksID)+"/agentPools/system"+aksVersion,
+		nil); status != http.StatusAccepted {
 		t.Errorf("the first one is not deleted: %d %s", status, code)
 	}
 	f.must(f.cloud.Settle(t.Context()))
@@ -152,7 +145,7 @@ func TestAnotherSystemPoolTakesOver(t *testing.T) {
 	}
 }
 
-func TestAClustersBodyAddsNoPool(t *testing.T) {
+func TestManagedCluster_BodyAddsNoPool(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(nil)
@@ -168,7 +161,7 @@ func TestAClustersBodyAddsNoPool(t *testing.T) {
 	}
 }
 
-// versions are those that the control plane and the pools of the cluster run.
+// versions returns the versions of the cluster's control plane and pools.
 func (f *fixture) versions() string {
 	f.Helper()
 	cluster := f.get(path(aksID) + aksVersion)
@@ -179,13 +172,13 @@ func (f *fixture) versions() string {
 	return versions
 }
 
-func TestPoolsStayBehindTheControlPlaneUntilTheyAreUpgraded(t *testing.T) {
+func TestAgentPools_KeepVersionUntilUpgraded(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	cluster := func(version string) error {
-		_, err := f.putCluster(
-			func(p *armcontainerservice.ManagedClusterProperties) { p.KubernetesVersion = to.Ptr(version) },
-		)
+		_, err := f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) {
+			p.KubernetesVersion = to.Ptr(version)
+		})
 		return err
 	}
 	pool := func(name string, properties m) string {
@@ -204,14 +197,16 @@ func TestPoolsStayBehindTheControlPlaneUntilTheyAreUpgraded(t *testing.T) {
 	}
 	f.refused(cluster("1.99"), http.StatusBadRequest, "K8sVersionNotSupported")
 	f.must(cluster("1.33.5"))
-	f.must(cluster("1.33")) // names no other minor version
+	f.must(cluster("1.33")) // same minor version
 	want("1.33.5 system 1.33.5")
 	f.refused(cluster("1.33.4"), http.StatusBadRequest, "OperationNotAllowed")
 	f.refused(cluster("1.35"), http.StatusBadRequest, "OperationNotAllowed")
 	f.must(cluster("1.34"))
 	want("1.34.10 system 1.33.5")
 	for version, code := range map[string]string{
-		"1.35": "AgentPoolUpgradeVersionNotAllowed", "1.33.4": "AgentPoolUpgradeVersionNotAllowed", "2": "K8sVersionNotSupported",
+		"1.35":   "AgentPoolUpgradeVersionNotAllowed",
+		"1.33.4": "AgentPoolUpgradeVersionNotAllowed",
+		"2":      "K8sVersionNotSupported",
 	} {
 		if got := pool("system", m{"orchestratorVersion": version}); got != code {
 			t.Errorf("to %s: %s, want %s", version, got, code)
@@ -230,13 +225,13 @@ func TestPoolsStayBehindTheControlPlaneUntilTheyAreUpgraded(t *testing.T) {
 	if code := pool("system", m{"orchestratorVersion": "1.34"}); code != "" {
 		t.Errorf("the upgrade of a pool: %s", code)
 	}
-	pool("system", m{}) // keeps it
+	pool("system", m{}) // keeps the version
 	want("1.35.10 system 1.34.10 apps 1.34.10 old 1.33.9")
 	f.must(cluster("1.36"))
 	want("1.36.10 system 1.34.10 apps 1.34.10 old 1.33.9")
 }
 
-func TestAClusterDoesOneThingAtATime(t *testing.T) {
+func TestManagedCluster_RefusesConcurrentOperations(t *testing.T) {
 	f := newFixture(t)
 	f.slowPool = time.Hour
 	f.stop()
@@ -245,28 +240,21 @@ func TestAClusterDoesOneThingAtATime(t *testing.T) {
 	_, err := f.putCluster(nil)
 	f.must(err)
 	pool := m{"properties": m{"vmSize": "Standard_D2s_v5"}}
-	if status, code := f.call(
-		http.MethodPut,
-		path(aksID)+"/agentPools/one"+aksVersion,
-		pool,
-	); status != http.StatusCreated {
+	if status, code := f.call(http.MethodPut, path(aksID)+"/agentPools/one"+aksVersion,
+		pool); status != http.StatusCreated {
 		t.Fatalf("%d %s", status, code)
 	}
 	for _, test := range []struct{ method, path string }{
 		{http.MethodPut, "/agentPools/two"}, {http.MethodPut, "/agentPools/one"}, {http.MethodDelete, "/agentPools/one"},
 	} {
-		if status, code := f.call(
-			test.method,
-			path(aksID)+test.path+aksVersion,
-			pool,
-		); status != http.StatusConflict ||
+		if status, code := f.call(test.method, path(aksID)+test.path+aksVersion, pool); status != http.StatusConflict ||
 			code != "OperationNotAllowed" {
 			t.Errorf("%s %s: %d %s", test.method, test.path, status, code)
 		}
 	}
 	_, err = f.putCluster(nil)
 	f.refused(err, http.StatusConflict, "OperationNotAllowed")
-	// What was under way when the local cloud ended is done by the next one.
+	// Operations in progress continue after a restart.
 	f.slowPool = 0
 	f.stop()
 	f.start()
@@ -276,7 +264,7 @@ func TestAClusterDoesOneThingAtATime(t *testing.T) {
 	}
 }
 
-func TestPoolsThatAKSRefuses(t *testing.T) {
+func TestAgentPools_RefuseInvalidBodies(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(nil)
@@ -287,23 +275,29 @@ func TestPoolsThatAKSRefuses(t *testing.T) {
 		change m
 		code   string
 	}{
-		"name":                      {"Has-Dashes", m{}, "InvalidParameter"},
-		"size left out":             {"one", m{"vmSize": nil}, "InvalidParameter"},
-		"mode":                      {"one", m{"mode": "Both"}, "InvalidParameter"},
-		"system without nodes":      {"one", m{"mode": "System", "count": 0}, "InvalidParameter"},
-		"system on spot":            {"one", m{"mode": "System", "scaleSetPriority": "Spot"}, "InvalidParameter"},
-		"system with a taint":       {"one", m{"mode": "System", "nodeTaints": []string{"a=b:NoSchedule"}}, "InvalidParameter"},
-		"scaling without a range":   {"one", m{"enableAutoScaling": true}, "InvalidParameter"},
-		"a range without scaling":   {"one", m{"minCount": 1, "maxCount": 2}, "InvalidParameter"},
-		"upside down":               {"one", m{"enableAutoScaling": true, "minCount": 3, "maxCount": 2}, "InvalidParameter"},
-		"count beside the range":    {"one", m{"enableAutoScaling": true, "minCount": 1, "maxCount": 2, "count": 3}, "InvalidParameter"},
-		"taint":                     {"one", m{"nodeTaints": []string{"a=b"}}, "InvalidParameter"},
-		"label's value":             {"one", m{"nodeLabels": m{"a": "two words"}}, "InvalidParameter"},
-		"reserved label":            {"one", m{"nodeLabels": m{"kubernetes.azure.com/mode": "x"}}, "InvalidParameter"},
-		"zone":                      {"one", m{"availabilityZones": []string{"4"}}, "AvailabilityZoneNotSupported"},
-		"pods":                      {"one", m{"maxPods": 9}, "InvalidParameter"},
-		"disk":                      {"one", m{"osDiskType": "Floppy"}, "InvalidParameter"},
-		"subnet that is not there":  {"one", m{"vnetSubnetID": path("resourceGroups/g") + networks + "vnet/subnets/none"}, "InvalidResourceReference"},
+		"name":                 {"Has-Dashes", m{}, "InvalidParameter"},
+		"size left out":        {"one", m{"vmSize": nil}, "InvalidParameter"},
+		"mode":                 {"one", m{"mode": "Both"}, "InvalidParameter"},
+		"system without nodes": {"one", m{"mode": "System", "count": 0}, "InvalidParameter"},
+		"system on spot":       {"one", m{"mode": "System", "scaleSetPriority": "Spot"}, "InvalidParameter"},
+		"system with a taint": {
+			"one", m{"mode": "System", "nodeTaints": []string{"a=b:NoSchedule"}}, "InvalidParameter",
+		},
+		"scaling without a range": {"one", m{"enableAutoScaling": true}, "InvalidParameter"},
+		"a range without scaling": {"one", m{"minCount": 1, "maxCount": 2}, "InvalidParameter"},
+		"upside down":             {"one", m{"enableAutoScaling": true, "minCount": 3, "maxCount": 2}, "InvalidParameter"},
+		"count beside the range": {
+			"one", m{"enableAutoScaling": true, "minCount": 1, "maxCount": 2, "count": 3}, "InvalidParameter",
+		},
+		"taint":          {"one", m{"nodeTaints": []string{"a=b"}}, "InvalidParameter"},
+		"label's value":  {"one", m{"nodeLabels": m{"a": "two words"}}, "InvalidParameter"},
+		"reserved label": {"one", m{"nodeLabels": m{"kubernetes.azure.com/mode": "x"}}, "InvalidParameter"},
+		"zone":           {"one", m{"availabilityZones": []string{"4"}}, "AvailabilityZoneNotSupported"},
+		"pods":           {"one", m{"maxPods": 9}, "InvalidParameter"},
+		"disk":           {"one", m{"osDiskType": "Floppy"}, "InvalidParameter"},
+		"subnet that is not there": {
+			"one", m{"vnetSubnetID": path("resourceGroups/g") + networks + "vnet/subnets/none"}, "InvalidResourceReference",
+		},
 		"what AKS does not know":    {"one", m{"nodeColour": "red"}, "InvalidRequestContent"},
 		"what cannot change":        {"system", m{"vmSize": "Standard_D4s_v5", "mode": "System"}, "PropertyChangeNotAllowed"},
 		"no system pool any more":   {"system", m{"vmSize": "Standard_B2s", "mode": "User"}, "OperationNotAllowed"},
@@ -323,7 +317,7 @@ func TestPoolsThatAKSRefuses(t *testing.T) {
 	}
 }
 
-func TestMaintenanceConfigurations(t *testing.T) {
+func TestMaintenanceConfigurations_AreStoredAndValidated(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(nil)
@@ -353,13 +347,19 @@ func TestMaintenanceConfigurations(t *testing.T) {
 		name string
 		body m
 	}{
-		"another name":      {"mine", window(weekly)},
-		"no window":         {"aksManagedAutoUpgradeSchedule", m{"properties": m{}}},
-		"three hours":       {"aksManagedAutoUpgradeSchedule", short},
-		"no schedule":       {"aksManagedAutoUpgradeSchedule", window(m{})},
-		"two schedules":     {"aksManagedAutoUpgradeSchedule", window(m{"daily": m{"intervalDays": 1}, "weekly": weekly["weekly"]})},
-		"a day of its own":  {"aksManagedAutoUpgradeSchedule", window(m{"weekly": m{"intervalWeeks": 1, "dayOfWeek": "Caturday"}})},
-		"every eighth week": {"aksManagedAutoUpgradeSchedule", window(m{"weekly": m{"intervalWeeks": 8, "dayOfWeek": "Sunday"}})},
+		"another name": {"mine", window(weekly)},
+		"no window":    {"aksManagedAutoUpgradeSchedule", m{"properties": m{}}},
+		"three hours":  {"aksManagedAutoUpgradeSchedule", short},
+		"no schedule":  {"aksManagedAutoUpgradeSchedule", window(m{})},
+		"two schedules": {
+			"aksManagedAutoUpgradeSchedule", window(m{"daily": m{"intervalDays": 1}, "weekly": weekly["weekly"]}),
+		},
+		"a day of its own": {
+			"aksManagedAutoUpgradeSchedule", window(m{"weekly": m{"intervalWeeks": 1, "dayOfWeek": "Caturday"}}),
+		},
+		"every eighth week": {
+			"aksManagedAutoUpgradeSchedule", window(m{"weekly": m{"intervalWeeks": 8, "dayOfWeek": "Sunday"}}),
+		},
 	} {
 		if status, code := f.call(http.MethodPut, at+test.name+aksVersion, test.body); code != "InvalidParameter" {
 			t.Errorf("%s: %d %s", what, status, code)
@@ -367,7 +367,7 @@ func TestMaintenanceConfigurations(t *testing.T) {
 	}
 }
 
-// production is a cluster's body with everything on that the local cloud has.
+// production returns a cluster's body with all features that the local cloud has.
 func production(workspace, identity, subnet string) m {
 	return m{
 		"location": location, "sku": m{"name": "Base", "tier": "Standard"},
@@ -436,27 +436,19 @@ func production(workspace, identity, subnet string) m {
 	}
 }
 
-func TestAClusterForProduction(t *testing.T) {
+func TestManagedCluster_AcceptsProductionBody(t *testing.T) {
 	f := newFixture(t)
 	network := f.network()
 	workspace := f.workspace("logs")
 	uai := f.identity("g", "aks")
 	body := func() m { return production(workspace, *uai.ID, network+"/subnets/nodes") }
 	at := path(aksID) + aksVersion
-	if status, code := f.call(
-		http.MethodPut,
-		at,
-		body(),
-	); status != http.StatusForbidden ||
+	if status, code := f.call(http.MethodPut, at, body()); status != http.StatusForbidden ||
 		code != "LinkedAuthorizationFailed" {
 		t.Errorf("an identity that may not join the subnet: %d %s", status, code)
 	}
-	_, err := f.assign(
-		network+"/subnets/nodes",
-		"4d97b98b-1d4f-4787-a291-c67834d212e7",
-		*uai.Properties.PrincipalID,
-		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-	)
+	_, err := f.assign(network+"/subnets/nodes", "4d97b98b-1d4f-4787-a291-c67834d212e7", *uai.Properties.PrincipalID,
+		servicePrincipal)
 	f.must(err)
 	f.put(at, body())
 	f.put(at, body())
@@ -466,12 +458,8 @@ func TestAClusterForProduction(t *testing.T) {
 		spec.PoolName != "system" {
 		t.Errorf("the cluster was started as %+v", spec)
 	}
-	_, err = f.assign(
-		path(aksID)+"/namespaces/default",
-		"7f6c6a51-bcf8-42ba-9220-52d62157d7db",
-		*uai.Properties.PrincipalID,
-		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-	)
+	_, err = f.assign(path(aksID)+"/namespaces/default", "7f6c6a51-bcf8-42ba-9220-52d62157d7db",
+		*uai.Properties.PrincipalID, servicePrincipal)
 	f.must(err)
 	_, err = f.managedClusters().ListClusterUserCredentials(t.Context(), "g", "aks", nil)
 	f.must(err)
@@ -482,26 +470,49 @@ func TestAClusterForProduction(t *testing.T) {
 		change func(p m)
 		code   string
 	}{
-		"no Entra":                {func(p m) { delete(p, "aadProfile") }, "InvalidParameter"},
-		"legacy":                  {func(p m) { p["aadProfile"] = m{"clientAppID": "x"} }, "AADLegacyNotSupported"},
-		"another tenant":          {func(p m) { p["aadProfile"].(m)["tenantID"] = "x" }, "InvalidParameter"},
-		"an admin group":          {func(p m) { p["aadProfile"].(m)["adminGroupObjectIDs"] = []string{"x"} }, "InvalidParameter"},
-		"ranges and private":      {func(p m) { p["apiServerAccessProfile"].(m)["enablePrivateCluster"] = true }, "InvalidParameter"},
-		"zone of a public one":    {func(p m) { p["apiServerAccessProfile"].(m)["privateDNSZone"] = "system" }, "InvalidParameter"},
-		"private range":           {func(p m) { p["apiServerAccessProfile"].(m)["authorizedIPRanges"] = []string{"10.0.0.0/8"} }, "InvalidParameter"},
-		"channel":                 {func(p m) { p["autoUpgradeProfile"].(m)["upgradeChannel"] = "beta" }, "InvalidParameter"},
-		"channels that do not go": {func(p m) { p["autoUpgradeProfile"] = m{"upgradeChannel": "node-image", "nodeOSUpgradeChannel": "None"} }, "InvalidParameter"},
-		"cleaner":                 {func(p m) { p["securityProfile"].(m)["imageCleaner"].(m)["intervalHours"] = 1 }, "InvalidParameter"},
+		"no Entra":       {func(p m) { delete(p, "aadProfile") }, "InvalidParameter"},
+		"legacy":         {func(p m) { p["aadProfile"] = m{"clientAppID": "x"} }, "AADLegacyNotSupported"},
+		"another tenant": {func(p m) { p["aadProfile"].(m)["tenantID"] = "x" }, "InvalidParameter"},
+		"an admin group": {
+			func(p m) { p["aadProfile"].(m)["adminGroupObjectIDs"] = []string{"x"} }, "InvalidParameter",
+		},
+		"ranges and private": {
+			func(p m) { p["apiServerAccessProfile"].(m)["enablePrivateCluster"] = true }, "InvalidParameter",
+		},
+		"zone of a public one": {
+			func(p m) { p["apiServerAccessProfile"].(m)["privateDNSZone"] = "system" }, "InvalidParameter",
+		},
+		"private range": {
+			func(p m) { p["apiServerAccessProfile"].(m)["authorizedIPRanges"] = []string{"10.0.0.0/8"} }, "InvalidParameter",
+		},
+		"channel": {func(p m) { p["autoUpgradeProfile"].(m)["upgradeChannel"] = "beta" }, "InvalidParameter"},
+		"channels that do not go": {
+			func(p m) { p["autoUpgradeProfile"] = m{"upgradeChannel": "node-image", "nodeOSUpgradeChannel": "None"} },
+			"InvalidParameter",
+		},
+		"cleaner": {
+			func(p m) { p["securityProfile"].(m)["imageCleaner"].(m)["intervalHours"] = 1 }, "InvalidParameter",
+		},
 		"Defender's workspace": {func(p m) {
 			p["securityProfile"].(m)["defender"].(m)["logAnalyticsWorkspaceResourceId"] = workspace + "x"
 		}, "ResourceNotFound"},
-		"add-on":                       {func(p m) { p["addonProfiles"].(m)["magic"] = m{"enabled": true} }, "InvalidParameter"},
-		"insights without a workspace": {func(p m) { delete(p["addonProfiles"].(m)["omsagent"].(m), "config") }, "InvalidParameter"},
-		"policy without its dataplane": {func(p m) { p["networkProfile"].(m)["networkDataplane"] = "azure" }, "InvalidParameter"},
-		"ranges that overlap":          {func(p m) { p["networkProfile"].(m)["podCidr"] = "10.245.0.0/20" }, "ServiceCidrOverlapPodCidr"},
-		"DNS outside":                  {func(p m) { p["networkProfile"].(m)["dnsServiceIP"] = "10.1.0.10" }, "InvalidParameter"},
-		"way out":                      {func(p m) { p["networkProfile"].(m)["outboundType"] = "magic" }, "InvalidParameter"},
-		"plan without its tier":        {func(p m) { p["supportPlan"] = "AKSLongTermSupport" }, "InvalidParameter"},
+		"add-on": {
+			func(p m) { p["addonProfiles"].(m)["magic"] = m{"enabled": true} }, "InvalidParameter",
+		},
+		"insights without a workspace": {
+			func(p m) { delete(p["addonProfiles"].(m)["omsagent"].(m), "config") }, "InvalidParameter",
+		},
+		"policy without its dataplane": {
+			func(p m) { p["networkProfile"].(m)["networkDataplane"] = "azure" }, "InvalidParameter",
+		},
+		"ranges that overlap": {
+			func(p m) { p["networkProfile"].(m)["podCidr"] = "10.245.0.0/20" }, "ServiceCidrOverlapPodCidr",
+		},
+		"DNS outside": {
+			func(p m) { p["networkProfile"].(m)["dnsServiceIP"] = "10.1.0.10" }, "InvalidParameter",
+		},
+		"way out":               {func(p m) { p["networkProfile"].(m)["outboundType"] = "magic" }, "InvalidParameter"},
+		"plan without its tier": {func(p m) { p["supportPlan"] = "AKSLongTermSupport" }, "InvalidParameter"},
 	} {
 		changed := body()
 		test.change(changed["properties"].(m))
@@ -516,7 +527,7 @@ func TestAClusterForProduction(t *testing.T) {
 	}
 }
 
-func TestTheGroupOfTheNodesHasANameOfAtMost80Characters(t *testing.T) {
+func TestManagedCluster_LimitsNameOfNodeResourceGroup(t *testing.T) {
 	f := newFixture(t)
 	group := strings.Repeat("g", 40)
 	f.group(group)
@@ -525,11 +536,7 @@ func TestTheGroupOfTheNodesHasANameOfAtMost80Characters(t *testing.T) {
 		"dnsPrefix": "aks", "agentPoolProfiles": []m{{"name": "system", "mode": "System", "vmSize": "Standard_B2s"}},
 	}}
 	at := path("resourceGroups/" + group + "/providers/Microsoft.ContainerService/managedClusters/")
-	if status, code := f.call(
-		http.MethodPut,
-		at+long+aksVersion,
-		body,
-	); status != http.StatusBadRequest ||
+	if status, code := f.call(http.MethodPut, at+long+aksVersion, body); status != http.StatusBadRequest ||
 		code != "InvalidParameter" {
 		t.Errorf("%d %s", status, code)
 	}
@@ -538,16 +545,12 @@ func TestTheGroupOfTheNodesHasANameOfAtMost80Characters(t *testing.T) {
 	f.put(at+long+aksVersion, body)
 }
 
-func TestWhatABodyDoesNotMentionStaysOn(t *testing.T) {
+func TestManagedCluster_KeepsOmittedSettings(t *testing.T) {
 	f := newFixture(t)
 	network := f.network()
 	uai := f.identity("g", "aks")
-	_, err := f.assign(
-		network+"/subnets/nodes",
-		"4d97b98b-1d4f-4787-a291-c67834d212e7",
-		*uai.Properties.PrincipalID,
-		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-	)
+	_, err := f.assign(network+"/subnets/nodes", "4d97b98b-1d4f-4787-a291-c67834d212e7", *uai.Properties.PrincipalID,
+		servicePrincipal)
 	f.must(err)
 	body := production(f.workspace("logs"), *uai.ID, network+"/subnets/nodes")
 	at := path(aksID) + aksVersion
@@ -599,7 +602,7 @@ func TestWhatABodyDoesNotMentionStaysOn(t *testing.T) {
 	}
 }
 
-func TestAClusterOfAnOlderLocalCloudHasItsPools(t *testing.T) {
+func TestManagedCluster_OfOlderHomeHasPools(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(nil)

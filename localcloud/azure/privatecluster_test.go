@@ -27,7 +27,7 @@ func private(change m) m {
 	return m{"apiServerAccessProfile": profile}
 }
 
-// server has a name that leads through the edge, and counts who comes.
+// server has a name that the edge serves, and counts requests.
 func (f *fixture) server(name string) (reaches func(*http.Client) bool) {
 	var came atomic.Int64
 	f.way.Tunnel(name, func(context.Context) (net.Conn, error) {
@@ -45,7 +45,7 @@ func (f *fixture) server(name string) (reaches func(*http.Client) bool) {
 	}
 }
 
-func TestThePublicNameOfAnAPIServerLeadsThereFromItsAuthorizedRanges(t *testing.T) {
+func TestAPIServer_AdmitsAuthorizedRangesOnly(t *testing.T) {
 	f := newFixture(t)
 	f.network()
 	other := f.from(f.clusterIn("other", ""))
@@ -57,8 +57,12 @@ func TestThePublicNameOfAnAPIServerLeadsThereFromItsAuthorizedRanges(t *testing.
 	name, _ := f.get(at)["fqdn"].(string)
 	reaches := f.server(name)
 	own := f.from(path(aksID))
-	for ranges, want := range map[string][2]bool{ // of this machine, and of another cluster
-		"": {true, true}, "203.0.113.1/32": {true, false}, "203.0.113.2": {false, true}, "203.0.113.0/24": {true, true}, "198.51.100.0/24": {},
+	for ranges, want := range map[string][2]bool{ // admits this machine, and another cluster
+		"":                {true, true},
+		"203.0.113.1/32":  {true, false},
+		"203.0.113.2":     {false, true},
+		"203.0.113.0/24":  {true, true},
+		"198.51.100.0/24": {},
 	} {
 		f.put(at, body(strings.Fields(ranges)...))
 		if got := [2]bool{reaches(f.client), reaches(other)}; got != want {
@@ -70,7 +74,7 @@ func TestThePublicNameOfAnAPIServerLeadsThereFromItsAuthorizedRanges(t *testing.
 	}
 }
 
-func TestAPrivateAPIServerIsReachedFromItsNetwork(t *testing.T) {
+func TestAPIServer_PrivateIsReachedFromItsNetwork(t *testing.T) {
 	f := newFixture(t)
 	network := f.network()
 	f.put(network+"/subnets/beside"+vnetVersion, m{"properties": m{"addressPrefix": "10.0.32.0/20"}})
@@ -104,9 +108,9 @@ func TestAPrivateAPIServerIsReachedFromItsNetwork(t *testing.T) {
 	if got := kubeconfig(nil); got != name {
 		t.Errorf("the kubeconfig's server is %s", got)
 	}
-	if got := kubeconfig(
-		&armcontainerservice.ManagedClustersClientListClusterUserCredentialsOptions{ServerFqdn: to.Ptr("public")},
-	); got != public {
+	if got := kubeconfig(&armcontainerservice.ManagedClustersClientListClusterUserCredentialsOptions{
+		ServerFqdn: to.Ptr("public"),
+	}); got != public {
 		t.Errorf("the kubeconfig's public server is %s", got)
 	}
 
@@ -122,11 +126,21 @@ func TestAPrivateAPIServerIsReachedFromItsNetwork(t *testing.T) {
 		body m
 		code string
 	}{
-		"public":             {f.clusterBody(network+"/subnets/nodes", m{"apiServerAccessProfile": m{"enablePrivateCluster": false}}), "InvalidParameter"},
-		"no name at all":     {body(m{"privateDNSZone": "none", "enablePrivateClusterPublicFQDN": false}), "InvalidParameter"},
-		"ranges":             {body(m{"authorizedIPRanges": []string{"203.0.113.0/24"}}), "InvalidParameter"},
-		"another zone":       {body(m{"privateDNSZone": path("resourceGroups/g") + zones + clusterZone}), "PropertyChangeNotAllowed"},
-		"a basic balancer":   {f.clusterBody(network+"/subnets/nodes", m{"networkProfile": m{"loadBalancerSku": "basic"}}), "PrivateClusterNotSupportedWithBasicLoadBalancer"},
+		"public": {
+			f.clusterBody(network+"/subnets/nodes", m{"apiServerAccessProfile": m{"enablePrivateCluster": false}}),
+			"InvalidParameter",
+		},
+		"no name at all": {
+			body(m{"privateDNSZone": "none", "enablePrivateClusterPublicFQDN": false}), "InvalidParameter",
+		},
+		"ranges": {body(m{"authorizedIPRanges": []string{"203.0.113.0/24"}}), "InvalidParameter"},
+		"another zone": {
+			body(m{"privateDNSZone": path("resourceGroups/g") + zones + clusterZone}), "PropertyChangeNotAllowed",
+		},
+		"a basic balancer": {
+			f.clusterBody(network+"/subnets/nodes", m{"networkProfile": m{"loadBalancerSku": "basic"}}),
+			"PrivateClusterNotSupportedWithBasicLoadBalancer",
+		},
 		"a zone that is not": {body(m{"privateDNSZone": "mine"}), "PropertyChangeNotAllowed"},
 	} {
 		if status, code := f.call(http.MethodPut, at, test.body); code != test.code {
@@ -137,11 +151,8 @@ func TestAPrivateAPIServerIsReachedFromItsNetwork(t *testing.T) {
 	if p := f.get(at); p["fqdn"] != public || p["privateFQDN"] != nil {
 		t.Errorf("without a zone the names are %v and %v", p["privateFQDN"], p["fqdn"])
 	}
-	if status, code := f.call(
-		http.MethodPut,
-		at,
-		body(m{"privateDNSZone": "system"}),
-	); code != "PropertyChangeNotAllowed" {
+	if status, code := f.call(http.MethodPut, at,
+		body(m{"privateDNSZone": "system"})); code != "PropertyChangeNotAllowed" {
 		t.Errorf("back to a zone: %d %s", status, code)
 	}
 	public2 := f.clusterBody("", nil)
@@ -152,7 +163,7 @@ func TestAPrivateAPIServerIsReachedFromItsNetwork(t *testing.T) {
 	}
 }
 
-func TestAPrivateClusterWritesItsNameIntoAZoneThatItMayWrite(t *testing.T) {
+func TestManagedCluster_PrivateRequiresRoleOnZone(t *testing.T) {
 	f := newFixture(t)
 	network := f.network()
 	group := path("resourceGroups/g")
@@ -162,10 +173,8 @@ func TestAPrivateClusterWritesItsNameIntoAZoneThatItMayWrite(t *testing.T) {
 	}
 	at := path(aksID) + aksVersion
 	body := func(zone string) m {
-		return f.clusterBody(
-			network+"/subnets/nodes",
-			private(m{"privateDNSZone": zone, "enablePrivateClusterPublicFQDN": false}),
-		)
+		return f.clusterBody(network+"/subnets/nodes",
+			private(m{"privateDNSZone": zone, "enablePrivateClusterPublicFQDN": false}))
 	}
 	refused := func(what string, body m, want string) {
 		t.Helper()

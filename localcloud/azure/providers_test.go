@@ -11,7 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 )
 
-func TestVersionsOfEveryProviderCanRetire(t *testing.T) {
+func TestProviders_VersionsCanRetire(t *testing.T) {
 	t.Parallel()
 	var served []string
 	for _, provider := range providers(containerservice.New(containerservice.Config{}), 0, nil) {
@@ -26,8 +26,8 @@ func TestVersionsOfEveryProviderCanRetire(t *testing.T) {
 	}
 }
 
-// TestEveryTypeThatCanBeWrittenIsDescribed finds types that are served and that azure/specs/generate.go does not list.
-func TestEveryTypeThatCanBeWrittenIsDescribed(t *testing.T) {
+// TestProviders_TypesHaveSpecification finds served types that azure/specs/generate.go does not list.
+func TestProviders_TypesHaveSpecification(t *testing.T) {
 	t.Parallel()
 	for _, provider := range providers(containerservice.New(containerservice.Config{}), 0, nil) {
 		for _, kind := range provider.Types {
@@ -38,9 +38,11 @@ func TestEveryTypeThatCanBeWrittenIsDescribed(t *testing.T) {
 	}
 }
 
-func TestTimesAreAzuresOrAPartOfThem(t *testing.T) {
+func TestTimes_AreFractionsOfAzures(t *testing.T) {
 	t.Parallel()
-	for profile, want := range map[string]time.Duration{"": 0, "instant": 0, "azure": 5 * time.Minute, "azure/100": 3 * time.Second} {
+	for profile, want := range map[string]time.Duration{
+		"": 0, "instant": 0, "azure": 5 * time.Minute, "azure/100": 3 * time.Second,
+	} {
 		times, err := ParseTimes(profile)
 		if got := times["Microsoft.ContainerService/managedClusters"]["Creating"]; err != nil || got != want {
 			t.Errorf("%q: a cluster takes %s, want %s (%v)", profile, got, want, err)

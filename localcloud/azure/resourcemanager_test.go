@@ -24,9 +24,7 @@ import (
 
 func vaultParameters(change func(*armkeyvault.VaultProperties)) armkeyvault.VaultCreateOrUpdateParameters {
 	p := &armkeyvault.VaultProperties{
-		TenantID: to.Ptr(
-			azure.TenantID,
-		),
+		TenantID: to.Ptr(azure.TenantID),
 		SKU: &armkeyvault.SKU{
 			Family: to.Ptr(armkeyvault.SKUFamilyA),
 			Name:   to.Ptr(armkeyvault.SKUNameStandard),
@@ -55,7 +53,7 @@ func (f *fixture) putVault(group, name string, change func(*armkeyvault.VaultPro
 	return err
 }
 
-func TestADeletedVaultKeepsItsNameUntilItIsPurgedOrRecovered(t *testing.T) {
+func TestVault_DeletedReservesItsName(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	f.group("other")
@@ -74,11 +72,8 @@ func TestADeletedVaultKeepsItsNameUntilItIsPurgedOrRecovered(t *testing.T) {
 	}
 
 	f.must(
-		f.putVault(
-			"g",
-			"kv-one",
-			func(p *armkeyvault.VaultProperties) { p.CreateMode = to.Ptr(armkeyvault.CreateModeRecover) },
-		),
+		f.putVault("g", "kv-one",
+			func(p *armkeyvault.VaultProperties) { p.CreateMode = to.Ptr(armkeyvault.CreateModeRecover) }),
 	)
 	_, err = f.vaults().Get(f.Context(), "g", "kv-one", nil)
 	f.must(err)
@@ -92,14 +87,11 @@ func TestADeletedVaultKeepsItsNameUntilItIsPurgedOrRecovered(t *testing.T) {
 	f.must(f.putVault("other", "kv-one", nil))
 }
 
-func TestPurgeProtectionIsNeverTakenBack(t *testing.T) {
+func TestVault_PurgeProtectionCannotBeDisabled(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
-	f.refused(
-		f.putVault("g", "kv-two", func(p *armkeyvault.VaultProperties) { p.EnablePurgeProtection = to.Ptr(false) }),
-		http.StatusBadRequest,
-		"BadRequest",
-	)
+	f.refused(f.putVault("g", "kv-two", func(p *armkeyvault.VaultProperties) { p.EnablePurgeProtection = to.Ptr(false) }),
+		http.StatusBadRequest, "BadRequest")
 	f.must(f.putVault("g", "kv-two", func(p *armkeyvault.VaultProperties) { p.EnablePurgeProtection = to.Ptr(true) }))
 	f.must(f.putVault("g", "kv-two", nil))
 	got, err := f.vaults().Get(f.Context(), "g", "kv-two", nil)
@@ -113,7 +105,7 @@ func TestPurgeProtectionIsNeverTakenBack(t *testing.T) {
 	f.refused(err, http.StatusMethodNotAllowed, "MethodNotAllowed")
 }
 
-func TestRetentionIsSevenToNinetyDaysAndFixedAtCreation(t *testing.T) {
+func TestVault_RetentionIsFixedAtCreation(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	days := func(n int32) func(*armkeyvault.VaultProperties) {
@@ -127,7 +119,7 @@ func TestRetentionIsSevenToNinetyDaysAndFixedAtCreation(t *testing.T) {
 	f.refused(f.putVault("g", "kv-three", days(8)), http.StatusBadRequest, "BadRequest")
 }
 
-func TestRBACDefault(t *testing.T) {
+func TestVault_AuthorizationDefaultDependsOnVersion(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := func(name, version string) string {
@@ -144,9 +136,9 @@ func TestRBACDefault(t *testing.T) {
 		status        int
 		want          any
 	}{
-		{"kv-old", "2024-11-01", m{}, http.StatusBadRequest, nil}, // for want of access policies
+		{"kv-old", "2024-11-01", m{}, http.StatusBadRequest, nil}, // requires access policies
 		{"kv-old", "2024-11-01", m{"accessPolicies": []any{}}, http.StatusOK, false},
-		{"kv-old", "2026-02-01", m{"accessPolicies": []any{}}, http.StatusOK, false}, // an update changes nothing
+		{"kv-old", "2026-02-01", m{"accessPolicies": []any{}}, http.StatusOK, false}, // an update keeps the setting
 		{"kv-new", "2026-02-01", m{}, http.StatusOK, true},
 		{"kv-new", "2026-02-01", m{}, http.StatusOK, true},
 		{"kv-new", "2026-02-01", policies, http.StatusOK, false},
@@ -162,19 +154,17 @@ func TestRBACDefault(t *testing.T) {
 	}
 }
 
-// TestWhatAzureDoesNotKnowIsRefused sends bodies, versions, types and names that are wrong in one thing.
-func TestWhatAzureDoesNotKnowIsRefused(t *testing.T) {
+// TestResourceManager_RefusesInvalidRequests sends bodies, versions, types and names with one error each.
+func TestResourceManager_RefusesInvalidRequests(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	f.must(f.putVault("g", "kv-four", nil))
 	type m = map[string]any
 	vault := path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-four")
 	identity := path("resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai")
-	if status, code := f.call(
-		http.MethodPut,
-		identity+"?api-version=2023-01-31",
-		m{"location": location},
-	); status != http.StatusCreated {
+	if status, code := f.call(http.MethodPut, identity+"?api-version=2023-01-31", m{
+		"location": location,
+	}); status != http.StatusCreated {
 		t.Fatal(status, code)
 	}
 	for name, test := range map[string]struct {
@@ -182,26 +172,71 @@ func TestWhatAzureDoesNotKnowIsRefused(t *testing.T) {
 		body m
 		code string
 	}{
-		"group":      {path("resourceGroups/h?api-version=2022-09-01"), m{"location": location, "colour": "red"}, "InvalidRequestContent"},
-		"vault":      {vault + "?api-version=2023-02-01", m{"location": location, "properties": m{"tenantId": azure.TenantID, "enableRBAC": true, "sku": m{"family": "A", "name": "standard"}}}, "InvalidRequestContent"},
-		"secret":     {vault + "/secrets/s?api-version=2023-02-01", m{"properties": m{"value": "v", "attributes": m{"expires": 1}}}, "InvalidRequestContent"},
-		"key":        {vault + "/keys/k?api-version=2023-02-01", m{"properties": m{"kty": "RSA", "size": 2048}}, "InvalidRequestContent"},
-		"identity":   {identity + "?api-version=2023-01-31", m{"location": location, "kind": "user"}, "InvalidRequestContent"},
-		"credential": {identity + "/federatedIdentityCredentials/fic?api-version=2023-01-31", m{"properties": m{"issuer": "https://i/", "subject": "s", "audience": "a"}}, "InvalidRequestContent"},
-		"assignment": {vault + "/providers/Microsoft.Authorization/roleAssignments/" + uuid.NewString() + "?api-version=2022-04-01", m{"properties": m{"principal": "x"}}, "InvalidRequestContent"},
-		"cluster":    {path("resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c?api-version=2024-09-01"), m{"location": location, "properties": m{"identityProfile": m{"kubeletidentity": m{"issuer": "x"}}}}, "InvalidRequestContent"},
+		"group": {
+			path("resourceGroups/h?api-version=2022-09-01"), m{"location": location, "colour": "red"}, "InvalidRequestContent",
+		},
+		"vault": {
+			vault + "?api-version=2023-02-01",
+			m{
+				"location":   location,
+				"properties": m{"tenantId": azure.TenantID, "enableRBAC": true, "sku": m{"family": "A", "name": "standard"}},
+			},
+			"InvalidRequestContent",
+		},
+		"secret": {
+			vault + "/secrets/s?api-version=2023-02-01",
+			m{"properties": m{"value": "v", "attributes": m{"expires": 1}}},
+			"InvalidRequestContent",
+		},
+		"key": {
+			vault + "/keys/k?api-version=2023-02-01", m{"properties": m{"kty": "RSA", "size": 2048}}, "InvalidRequestContent",
+		},
+		"identity": {
+			identity + "?api-version=2023-01-31", m{"location": location, "kind": "user"}, "InvalidRequestContent",
+		},
+		"credential": {
+			identity + "/federatedIdentityCredentials/fic?api-version=2023-01-31",
+			m{"properties": m{"issuer": "https://i/", "subject": "s", "audience": "a"}},
+			"InvalidRequestContent",
+		},
+		"assignment": {
+			vault + "/providers/Microsoft.Authorization/roleAssignments/" + uuid.NewString() + "?api-version=2022-04-01",
+			m{"properties": m{"principal": "x"}},
+			"InvalidRequestContent",
+		},
+		"cluster": {
+			path("resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c?api-version=2024-09-01"),
+			m{"location": location, "properties": m{"identityProfile": m{"kubeletidentity": m{"issuer": "x"}}}},
+			"InvalidRequestContent",
+		},
 		"deep in a list": {path("resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c?api-version=2024-09-01"),
 			m{"location": location, "properties": m{"agentPoolProfiles": []m{{"name": "p", "size": 1}}}}, "InvalidRequestContent"},
 
-		"API version":            {vault + "?api-version=2015-01-01", m{"location": location}, "NoRegisteredProviderFound"},
-		"API version of a group": {path("resourceGroups/h?api-version=1999-01-01"), m{"location": location}, "InvalidApiVersionParameter"},
-		"no API version":         {vault, m{"location": location}, "MissingApiVersionParameter"},
-		"type":                   {path("resourceGroups/g/providers/Microsoft.KeyVault/safes/s?api-version=2023-02-01"), m{}, "InvalidResourceType"},
-		"namespace":              {path("resourceGroups/g/providers/Contoso.Vaults/vaults/s?api-version=2023-02-01"), m{}, "InvalidResourceNamespace"},
-		"vault's name":           {path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/two--dashes?api-version=2023-02-01"), m{"location": location, "properties": m{"tenantId": azure.TenantID, "sku": m{"family": "A", "name": "standard"}}}, "VaultNameNotValid"},
-		"secret's name":          {vault + "/secrets/under_score?api-version=2023-02-01", m{"properties": m{"value": "v"}}, "InvalidResourceName"},
-		"group's name":           {path("resourceGroups/dot.?api-version=2022-09-01"), m{"location": location}, "InvalidResourceName"},
-		"location":               {path("resourceGroups/h?api-version=2022-09-01"), m{"location": "atlantis"}, "LocationNotAvailableForResourceType"},
+		"API version": {vault + "?api-version=2015-01-01", m{"location": location}, "NoRegisteredProviderFound"},
+		"API version of a group": {
+			path("resourceGroups/h?api-version=1999-01-01"), m{"location": location}, "InvalidApiVersionParameter",
+		},
+		"no API version": {vault, m{"location": location}, "MissingApiVersionParameter"},
+		"type": {
+			path("resourceGroups/g/providers/Microsoft.KeyVault/safes/s?api-version=2023-02-01"), m{}, "InvalidResourceType",
+		},
+		"namespace": {
+			path("resourceGroups/g/providers/Contoso.Vaults/vaults/s?api-version=2023-02-01"), m{}, "InvalidResourceNamespace",
+		},
+		"vault's name": {
+			path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/two--dashes?api-version=2023-02-01"),
+			m{"location": location, "properties": m{"tenantId": azure.TenantID, "sku": m{"family": "A", "name": "standard"}}},
+			"VaultNameNotValid",
+		},
+		"secret's name": {
+			vault + "/secrets/under_score?api-version=2023-02-01", m{"properties": m{"value": "v"}}, "InvalidResourceName",
+		},
+		"group's name": {
+			path("resourceGroups/dot.?api-version=2022-09-01"), m{"location": location}, "InvalidResourceName",
+		},
+		"location": {
+			path("resourceGroups/h?api-version=2022-09-01"), m{"location": "atlantis"}, "LocationNotAvailableForResourceType",
+		},
 		"group that is not there": {path("resourceGroups/none/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai?api-version=2023-01-31"),
 			m{"location": location}, "ResourceGroupNotFound"},
 		"parent that is not there": {path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/none/secrets/s?api-version=2023-02-01"),
@@ -211,11 +246,8 @@ func TestWhatAzureDoesNotKnowIsRefused(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", name, status, code, test.code)
 		}
 	}
-	if status, _ := f.call(
-		http.MethodDelete,
-		vault+"/secrets/s?api-version=2023-02-01",
-		nil,
-	); status != http.StatusMethodNotAllowed {
+	if status, _ := f.call(http.MethodDelete, vault+"/secrets/s?api-version=2023-02-01",
+		nil); status != http.StatusMethodNotAllowed {
 		t.Errorf("DELETE of a secret: %d, want 405", status)
 	}
 	if status, code := f.call(
@@ -252,29 +284,22 @@ func (f *fixture) federate(group, identity, name, issuer, subject string) error 
 	return err
 }
 
-func TestAnIdentityHasTwentyFederatedCredentialsAndNoTwoAlike(t *testing.T) {
+func TestFederatedCredentials_AreLimitedAndUnique(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	f.identity("g", "uai")
 	for i := range 20 {
-		f.must(
-			f.federate("g", "uai", fmt.Sprintf("fic-%02d", i), "https://i/", fmt.Sprintf("system:serviceaccount:ns:sa-%d", i)),
-		)
+		subject := fmt.Sprintf("system:serviceaccount:ns:sa-%d", i)
+		f.must(f.federate("g", "uai", fmt.Sprintf("fic-%02d", i), "https://i/", subject))
 	}
-	f.refused(
-		f.federate("g", "uai", "fic-20", "https://i/", "system:serviceaccount:ns:more"),
-		http.StatusBadRequest,
-		"BadRequest",
-	)
+	f.refused(f.federate("g", "uai", "fic-20", "https://i/", "system:serviceaccount:ns:more"), http.StatusBadRequest,
+		"BadRequest")
 	f.must(f.federate("g", "uai", "fic-00", "https://i/", "system:serviceaccount:ns:another"))
-	f.refused(
-		f.federate("g", "uai", "fic-01", "https://i/", "system:serviceaccount:ns:another"),
-		http.StatusConflict,
-		"Conflict",
-	)
+	f.refused(f.federate("g", "uai", "fic-01", "https://i/", "system:serviceaccount:ns:another"), http.StatusConflict,
+		"Conflict")
 }
 
-func TestConcurrentWritesOfOneIdentitysCredentialsConflict(t *testing.T) {
+func TestFederatedCredentials_ConcurrentWritesConflict(t *testing.T) {
 	f := newFixtureWith(t, time.Second)
 	f.group("g")
 	f.identity("g", "one")
@@ -284,13 +309,8 @@ func TestConcurrentWritesOfOneIdentitysCredentialsConflict(t *testing.T) {
 		var all sync.WaitGroup
 		for i, identity := range identities {
 			all.Go(func() {
-				errs[i] = f.federate(
-					"g",
-					identity,
-					fmt.Sprintf("fic-%d-%d", len(identities), i),
-					"https://i/",
-					fmt.Sprint(len(identities), i),
-				)
+				errs[i] = f.federate("g", identity, fmt.Sprintf("fic-%d-%d", len(identities), i), "https://i/",
+					fmt.Sprint(len(identities), i))
 			})
 		}
 		all.Wait()
@@ -320,7 +340,7 @@ func (f *fixture) assignments() *armauthorization.RoleAssignmentsClient {
 	return client
 }
 
-// assign gives a principal a role and returns the assignment's name.
+// assign assigns a role to a principal and returns the assignment's name.
 func (f *fixture) assign(scope, role, principal string, kind *armauthorization.PrincipalType) (string, error) {
 	f.Helper()
 	name := uuid.NewString()
@@ -340,11 +360,10 @@ const (
 	vaultReader         = "21090545-7ca7-4776-b22c-e363652d74d2"
 )
 
-func TestRoleAssignmentsAreHeldAgainstDirectoryRolesAndScopes(t *testing.T) {
+func TestRoleAssignment_RequiresPrincipalRoleAndScope(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	uai := f.identity("g", "uai")
-	servicePrincipal := to.Ptr(armauthorization.PrincipalTypeServicePrincipal)
 
 	_, err := f.assign(group, secretsUser, *uai.Properties.PrincipalID, servicePrincipal)
 	f.must(err)
@@ -356,24 +375,16 @@ func TestRoleAssignmentsAreHeldAgainstDirectoryRolesAndScopes(t *testing.T) {
 	f.refused(err, http.StatusBadRequest, "UnmatchedPrincipalType")
 	_, err = f.assign(group, uuid.NewString(), *uai.Properties.PrincipalID, servicePrincipal)
 	f.refused(err, http.StatusNotFound, "RoleDefinitionDoesNotExist")
-	_, err = f.assign(
-		group+"/providers/Microsoft.KeyVault/vaults/none",
-		secretsUser,
-		*uai.Properties.PrincipalID,
-		servicePrincipal,
-	)
+	_, err = f.assign(group+"/providers/Microsoft.KeyVault/vaults/none", secretsUser, *uai.Properties.PrincipalID,
+		servicePrincipal)
 	f.refused(err, http.StatusNotFound, "ResourceNotFound")
 	f.must(f.putVault("g", "kv-five", nil))
-	_, err = f.assign(
-		group+"/providers/Microsoft.KeyVault/vaults/kv-five/secrets/none",
-		secretsUser,
-		*uai.Properties.PrincipalID,
-		servicePrincipal,
-	)
+	_, err = f.assign(group+"/providers/Microsoft.KeyVault/vaults/kv-five/secrets/none", secretsUser,
+		*uai.Properties.PrincipalID, servicePrincipal)
 	f.refused(err, http.StatusNotFound, "ResourceNotFound")
 }
 
-func TestWithoutARoleNothingIsAllowed(t *testing.T) {
+func TestResourceManager_RequiresRoles(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	uai := f.identity("g", "uai")
@@ -381,12 +392,8 @@ func TestWithoutARoleNothingIsAllowed(t *testing.T) {
 	if *uai.Properties.PrincipalID == "" {
 		t.Fatal("the identity has no principal")
 	}
-	req, err := http.NewRequestWithContext(
-		f.Context(),
-		http.MethodGet,
-		"https://management.azure.com"+path("resourceGroups/g?api-version=2022-09-01"),
-		nil,
-	)
+	req, err := http.NewRequestWithContext(f.Context(), http.MethodGet,
+		"https://management.azure.com"+path("resourceGroups/g?api-version=2022-09-01"), nil)
 	f.must(err)
 	for name, header := range map[string]string{"no token": "", "a forged token": "Bearer aaaa.bbbb.cccc"} {
 		req.Header.Set("Authorization", header)
@@ -404,9 +411,7 @@ func clusterParameters(change func(*armcontainerservice.ManagedClusterProperties
 		DNSPrefix: to.Ptr("aks"),
 		AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{
 			{
-				Name: to.Ptr(
-					"system",
-				),
+				Name:   to.Ptr("system"),
 				Mode:   to.Ptr(armcontainerservice.AgentPoolModeSystem),
 				Count:  to.Ptr[int32](1),
 				VMSize: to.Ptr("Standard_B2s"),
@@ -414,10 +419,8 @@ func clusterParameters(change func(*armcontainerservice.ManagedClusterProperties
 		},
 		OidcIssuerProfile: &armcontainerservice.ManagedClusterOIDCIssuerProfile{Enabled: to.Ptr(true)},
 		AddonProfiles: map[string]*armcontainerservice.ManagedClusterAddonProfile{"azureKeyvaultSecretsProvider": {
-			Enabled: to.Ptr(
-				true,
-			),
-			Config: map[string]*string{"enableSecretRotation": to.Ptr("true"), "rotationPollInterval": to.Ptr("30s")},
+			Enabled: to.Ptr(true),
+			Config:  map[string]*string{"enableSecretRotation": to.Ptr("true"), "rotationPollInterval": to.Ptr("30s")},
 		}},
 	}
 	if change != nil {
@@ -451,7 +454,7 @@ func (f *fixture) putCluster(
 	return made.ManagedCluster, err
 }
 
-func TestAClusterIsMadeAsynchronouslyAndGivesItsIssuerAndKubeconfig(t *testing.T) {
+func TestManagedCluster_IsCreatedWithIssuerAndKubeconfig(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	made, err := f.putCluster(nil)
@@ -491,7 +494,7 @@ func TestAClusterIsMadeAsynchronouslyAndGivesItsIssuerAndKubeconfig(t *testing.T
 	}
 }
 
-func TestAClusterThatDoesNotStartFails(t *testing.T) {
+func TestManagedCluster_FailsIfKubernetesDoesNotStart(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	f.clusters.fail = errors.New("no room for a node")
@@ -505,7 +508,7 @@ func TestAClusterThatDoesNotStartFails(t *testing.T) {
 	}
 }
 
-func TestTheNamesOfAnAddOnsSettingsAreTakenWithoutCase(t *testing.T) {
+func TestManagedCluster_IgnoresCaseOfAddOnSettings(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) {
@@ -519,7 +522,7 @@ func TestTheNamesOfAnAddOnsSettingsAreTakenWithoutCase(t *testing.T) {
 	}
 }
 
-func TestAClusterThatOnceDidNotStartIsTriedAgainAtTheNextRestart(t *testing.T) {
+func TestManagedCluster_FailedIsRetriedAtRestart(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	_, err := f.putCluster(nil)
@@ -540,7 +543,7 @@ func TestAClusterThatOnceDidNotStartIsTriedAgainAtTheNextRestart(t *testing.T) {
 	}
 }
 
-func TestClustersThatAKSRefuses(t *testing.T) {
+func TestManagedCluster_RefusesInvalidBodies(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	for name, change := range map[string]func(*armcontainerservice.ManagedClusterProperties){
@@ -555,7 +558,9 @@ func TestClustersThatAKSRefuses(t *testing.T) {
 		},
 		"workload identity without an issuer": func(p *armcontainerservice.ManagedClusterProperties) {
 			p.OidcIssuerProfile = nil
-			p.SecurityProfile = &armcontainerservice.ManagedClusterSecurityProfile{WorkloadIdentity: &armcontainerservice.ManagedClusterSecurityProfileWorkloadIdentity{Enabled: to.Ptr(true)}}
+			p.SecurityProfile = &armcontainerservice.ManagedClusterSecurityProfile{
+				WorkloadIdentity: &armcontainerservice.ManagedClusterSecurityProfileWorkloadIdentity{Enabled: to.Ptr(true)},
+			}
 		},
 	} {
 		_, err := f.putCluster(change)
@@ -564,17 +569,13 @@ func TestClustersThatAKSRefuses(t *testing.T) {
 	}
 }
 
-func TestDeletingAGroupDeletesWhatIsInIt(t *testing.T) {
+func TestResourceGroup_DeletesItsResources(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	f.must(f.putVault("g", "kv-six", nil))
 	uai := f.identity("g", "uai")
-	_, err := f.assign(
-		group+"/providers/Microsoft.KeyVault/vaults/kv-six",
-		secretsUser,
-		*uai.Properties.PrincipalID,
-		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-	)
+	_, err := f.assign(group+"/providers/Microsoft.KeyVault/vaults/kv-six", secretsUser, *uai.Properties.PrincipalID,
+		servicePrincipal)
 	f.must(err)
 	_, err = f.putCluster(nil)
 	f.must(err)
@@ -602,7 +603,7 @@ func TestDeletingAGroupDeletesWhatIsInIt(t *testing.T) {
 	}
 }
 
-func TestARestartKeepsEverythingAndTakesUpWhatWasUnderWay(t *testing.T) {
+func TestRestart_KeepsResourcesAndResumesOperations(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	f.must(f.putVault("g", "kv-seven", nil))
@@ -610,7 +611,7 @@ func TestARestartKeepsEverythingAndTakesUpWhatWasUnderWay(t *testing.T) {
 	f.must(err)
 	credentials := f.cloud.Credentials()
 
-	// An update of the cluster is under way when the local cloud stops.
+	// An update of the cluster is in progress when the local cloud stops.
 	f.clusters.wait = make(chan struct{})
 	_, err = f.managedClusters().
 		BeginCreateOrUpdate(f.Context(), "g", "aks", clusterParameters(func(p *armcontainerservice.ManagedClusterProperties) {
@@ -639,8 +640,8 @@ func TestARestartKeepsEverythingAndTakesUpWhatWasUnderWay(t *testing.T) {
 	f.must(err)
 }
 
-// The hub is another subscription of the same owner: what is in it is not in the first.
-func TestTheHubIsASubscriptionOfItsOwn(t *testing.T) {
+// TestHub_IsSeparateSubscription checks that resources of the owner's second subscription are not in the first.
+func TestHub_IsSeparateSubscription(t *testing.T) {
 	f := newFixture(t)
 	hub := "/subscriptions/" + azure.HubID
 	f.put(hub+"/resourceGroups/shared?api-version=2022-09-01", m{"location": "eastus"})
@@ -663,11 +664,8 @@ func TestTheHubIsASubscriptionOfItsOwn(t *testing.T) {
 		t.Errorf("deleting it: %d", status)
 	}
 	for subscription, want := range map[string]int{azure.HubID: 1, azure.SubscriptionID: 0} {
-		_, deleted := f.ask(
-			http.MethodGet,
-			"/subscriptions/"+subscription+"/providers/Microsoft.KeyVault/deletedVaults"+objectVersion,
-			nil,
-		)
+		_, deleted := f.ask(http.MethodGet,
+			"/subscriptions/"+subscription+"/providers/Microsoft.KeyVault/deletedVaults"+objectVersion, nil)
 		if found, _ := deleted["value"].([]any); len(found) != want {
 			t.Errorf("%s has the deleted vaults %v", subscription, deleted)
 		}

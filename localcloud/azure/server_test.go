@@ -14,7 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 )
 
-// hosts are one of each service.
+// hosts has a host of each service.
 var hosts = []string{
 	"management.azure.com",
 	"login.microsoftonline.com",
@@ -30,7 +30,7 @@ var hosts = []string{
 	faults.Host,
 }
 
-// raw sends a request with its path as it is, by the owner of the local cloud if his own host is asked.
+// raw sends a request without cleaning its path. It authenticates as the owner on the local cloud's own host.
 func (f *fixture) raw(method, host, path, contentType string, body io.Reader, header ...string) *http.Response {
 	f.Helper()
 	req, err := http.NewRequestWithContext(f.Context(), method, "https://"+host, body)
@@ -54,7 +54,7 @@ func (f *fixture) raw(method, host, path, contentType string, body io.Reader, he
 	return resp
 }
 
-func TestNobodyIsSentToAnotherPath(t *testing.T) {
+func TestServers_NeverRedirect(t *testing.T) {
 	f := newFixture(t)
 	for _, host := range hosts {
 		for _, path := range []string{
@@ -72,7 +72,7 @@ func TestNobodyIsSentToAnotherPath(t *testing.T) {
 	}
 }
 
-// asked are where a body is read without an owner's token, or by the owner.
+// asked has endpoints that read a body without a token or with the owner's credentials.
 var asked = []struct{ method, host, path, contentType string }{
 	{
 		http.MethodPost,
@@ -96,7 +96,7 @@ var asked = []struct{ method, host, path, contentType string }{
 	{http.MethodPost, faults.Host, "/ci-tokens", "application/json"},
 }
 
-func TestABodyOfAnyKindIsAnswered(t *testing.T) {
+func TestServers_AnswerAnyBody(t *testing.T) {
 	f := newFixture(t)
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
@@ -104,11 +104,13 @@ func TestABodyOfAnyKindIsAnswered(t *testing.T) {
 	f.must(z.Close())
 	for name, test := range map[string]struct {
 		body   func() io.Reader
-		status int // 0: any that says that the request is wrong
+		status int // 0 means any 4xx
 		header []string
 	}{
-		"nothing":   {func() io.Reader { return http.NoBody }, 0, nil},
-		"too large": {func() io.Reader { return strings.NewReader(strings.Repeat("a", 1<<20+1)) }, http.StatusRequestEntityTooLarge, nil},
+		"nothing": {func() io.Reader { return http.NoBody }, 0, nil},
+		"too large": {
+			func() io.Reader { return strings.NewReader(strings.Repeat("a", 1<<20+1)) }, http.StatusRequestEntityTooLarge, nil,
+		},
 		"too large, chunked": {func() io.Reader {
 			return struct{ io.Reader }{strings.NewReader(strings.Repeat("a", 1<<21))}
 		}, http.StatusRequestEntityTooLarge, nil},
@@ -117,10 +119,16 @@ func TestABodyOfAnyKindIsAnswered(t *testing.T) {
 		"whole and deep": {func() io.Reader {
 			return strings.NewReader(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000))
 		}, 0, nil},
-		"zipped":          {func() io.Reader { return bytes.NewReader(zipped.Bytes()) }, 0, []string{"Content-Encoding", "gzip"}},
-		"no UTF-8":        {func() io.Reader { return strings.NewReader("{\"a\":\"\xff\xfe\"") }, 0, nil},
-		"another charset": {func() io.Reader { return strings.NewReader("{\x00}\x00") }, 0, []string{"Content-Type", "application/json; charset=utf-16"}},
-		"two values":      {func() io.Reader { return strings.NewReader("[] []") }, 0, nil},
+		"zipped": {
+			func() io.Reader { return bytes.NewReader(zipped.Bytes()) }, 0, []string{"Content-Encoding", "gzip"},
+		},
+		"no UTF-8": {func() io.Reader { return strings.NewReader("{\"a\":\"\xff\xfe\"") }, 0, nil},
+		"another charset": {
+			func() io.Reader { return strings.NewReader("{\x00}\x00") },
+			0,
+			[]string{"Content-Type", "application/json; charset=utf-16"},
+		},
+		"two values": {func() io.Reader { return strings.NewReader("[] []") }, 0, nil},
 		"aliases": {func() io.Reader {
 			return strings.NewReader("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e]\n")
 		}, 0, nil},

@@ -13,15 +13,15 @@ import (
 
 const vaultsPath = "resourceGroups/g/providers/Microsoft.KeyVault/vaults/"
 
-// vaultWith is a vault's body, with properties of its own.
+// vaultWith returns a vault's body with additional properties.
 func vaultWith(properties m) m {
 	all := m{"tenantId": azure.TenantID, "sku": m{"family": "A", "name": "standard"}}
 	maps.Copy(all, properties)
 	return m{"location": location, "properties": all}
 }
 
-// TestVersionsAreThoseOfAzure asks for clusters as az 2.45 does, and for what Azure has and has not.
-func TestVersionsAreThoseOfAzure(t *testing.T) {
+// TestVersions_AreAzures requests clusters as az 2.45 does, and in versions that Azure has and does not have.
+func TestVersions_AreAzures(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	f.put(path(aksID)+"?api-version=2022-11-01", f.clusterBody("", nil))
@@ -53,7 +53,7 @@ func TestVersionsAreThoseOfAzure(t *testing.T) {
 	}
 }
 
-func TestWhatDescriptionsDoNotAllowIsRefused(t *testing.T) {
+func TestBodies_ViolatingSpecificationAreRefused(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	kv := path(vaultsPath + "kv-specs")
@@ -66,10 +66,19 @@ func TestWhatDescriptionsDoNotAllowIsRefused(t *testing.T) {
 	}{
 		"everything at once": {
 			kv + "?api-version=2023-02-01", vaultWith(m{"tenantId": "hidden", "sku": m{"name": "hidden"}, "accessPolicies": []m{{"objectId": "o"}}}), "BadRequest",
-			[]string{"properties.tenantId", "properties.sku.family", "properties.sku.name", "standard, premium", "properties.accessPolicies[0].tenantId", "properties.accessPolicies[0].permissions"},
+			[]string{
+				"properties.tenantId",
+				"properties.sku.family",
+				"properties.sku.name",
+				"standard, premium",
+				"properties.accessPolicies[0].tenantId",
+				"properties.accessPolicies[0].permissions",
+			},
 		},
 		"a type": {
-			cluster + "?api-version=2023-10-01", f.clusterBody("", m{"agentPoolProfiles": []m{{"name": "p", "osDiskSizeGB": "30", "upgradeSettings": m{"drainTimeoutInMinutes": 0}}}}),
+			cluster + "?api-version=2023-10-01", f.clusterBody("", m{
+				"agentPoolProfiles": []m{{"name": "p", "osDiskSizeGB": "30", "upgradeSettings": m{"drainTimeoutInMinutes": 0}}},
+			}),
 			"InvalidRequestContent", []string{"osDiskSizeGB", "drainTimeoutInMinutes"},
 		},
 		"the provider's code": {
@@ -82,14 +91,20 @@ func TestWhatDescriptionsDoNotAllowIsRefused(t *testing.T) {
 			cluster + "?api-version=2024-05-02-preview", f.clusterBody("", m{"safeguardsProfile": m{"level": "Off"}}), "NotImplemented", []string{"safeguardsProfile"},
 		},
 		"one that no version has": {
-			path("resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v?api-version=2023-09-01"), m{"location": location, "properties": m{"colour": "red"}},
+			path("resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v?api-version=2023-09-01"), m{
+				"location": location, "properties": m{"colour": "red"},
+			},
 			"InvalidRequestContent", []string{"properties.colour"},
 		},
 		"read-only": {
-			kv + "?api-version=2023-02-01", vaultWith(m{"hsmPoolResourceId": "/hidden"}), "BadRequest", []string{"properties.hsmPoolResourceId"},
+			kv + "?api-version=2023-02-01", vaultWith(m{"hsmPoolResourceId": "/hidden"}), "BadRequest", []string{
+				"properties.hsmPoolResourceId",
+			},
 		},
 		"of a version that is not described": {
-			kv + "?api-version=2024-11-01", vaultWith(m{"tenantId": 1}), "InvalidRequestContent", []string{"properties.tenantId"},
+			kv + "?api-version=2024-11-01", vaultWith(m{"tenantId": 1}), "InvalidRequestContent", []string{
+				"properties.tenantId",
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,8 +126,8 @@ func TestWhatDescriptionsDoNotAllowIsRefused(t *testing.T) {
 	}
 }
 
-// TestWhatWasReadCanBeSentBack changes a resource as a client does that reads it first.
-func TestWhatWasReadCanBeSentBack(t *testing.T) {
+// TestBodies_ReadAreAcceptedAgain reads a resource, changes it and writes it.
+func TestBodies_ReadAreAcceptedAgain(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	at := path("resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v?api-version=2023-09-01")
@@ -125,11 +140,8 @@ func TestWhatWasReadCanBeSentBack(t *testing.T) {
 	if properties["provisioningState"] != "Succeeded" {
 		t.Fatalf("there is nothing read-only in %v", read)
 	}
-	properties["subnets"] = slices.Insert(
-		properties["subnets"].([]any),
-		0,
-		any(m{"name": "b", "properties": m{"addressPrefix": "10.0.1.0/24"}}),
-	)
+	properties["subnets"] = slices.Insert(properties["subnets"].([]any), 0,
+		any(m{"name": "b", "properties": m{"addressPrefix": "10.0.1.0/24"}}))
 	if status, answer := f.ask(http.MethodPut, at, read); status >= 300 {
 		t.Fatalf("%d %v", status, answer)
 	}
@@ -139,16 +151,14 @@ func TestWhatWasReadCanBeSentBack(t *testing.T) {
 	}
 }
 
-func TestPatchNeedsNoMoreThanWhatItChanges(t *testing.T) {
+func TestPatch_RequiresOnlyChanges(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	kv := path(vaultsPath + "kv-patch?api-version=2023-02-01")
 	f.put(kv, vaultWith(m{"accessPolicies": []m{}}))
-	if status, code := f.call(
-		http.MethodPatch,
-		kv,
-		m{"properties": m{"enableSoftDelete": true}},
-	); status != http.StatusOK {
+	if status, code := f.call(http.MethodPatch, kv, m{
+		"properties": m{"enableSoftDelete": true},
+	}); status != http.StatusOK {
 		t.Errorf("%d %s", status, code)
 	}
 	if status, code := f.call(http.MethodPatch, kv, m{"properties": m{"sku": m{"name": "free"}}}); code != "BadRequest" {

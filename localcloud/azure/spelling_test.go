@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// spellings are other ways to write an id, which stand for the same resource.
+// spellings returns other spellings of an ID, which mean the same resource.
 func spellings(id string) map[string]string {
 	at := strings.LastIndexByte(id, '/')
 	return map[string]string{
@@ -23,8 +23,8 @@ func spellings(id string) map[string]string {
 	}
 }
 
-// TestRoleAssignment_IsTheSameHoweverItsScopeIsWritten gives a role at a scope in one spelling and takes it away by another.
-func TestRoleAssignment_IsTheSameHoweverItsScopeIsWritten(t *testing.T) {
+// TestRoleAssignment_IgnoresSpellingOfScope assigns a role at a scope in one spelling and deletes it in another.
+func TestRoleAssignment_IgnoresSpellingOfScope(t *testing.T) {
 	w := newWorld(t)
 	w.putSecret("other", "another value")
 	secrets := w.secretsAs(w.clientID, w.token(nil, nil))
@@ -34,11 +34,9 @@ func TestRoleAssignment_IsTheSameHoweverItsScopeIsWritten(t *testing.T) {
 	}
 	const roles, version = "/providers/Microsoft.Authorization/roleAssignments/", "?api-version=2022-04-01"
 	body := m{"properties": m{
-		"roleDefinitionId": path(
-			"providers/Microsoft.Authorization/roleDefinitions/" + secretsUser,
-		),
-		"principalId":   w.principalID,
-		"principalType": "ServicePrincipal",
+		"roleDefinitionId": path("providers/Microsoft.Authorization/roleDefinitions/" + secretsUser),
+		"principalId":      w.principalID,
+		"principalType":    "ServicePrincipal",
 	}}
 	scope := w.vaultID + "/secrets/other"
 	for name, spelling := range spellings(scope) {
@@ -51,11 +49,8 @@ func TestRoleAssignment_IsTheSameHoweverItsScopeIsWritten(t *testing.T) {
 			if !reads() {
 				t.Errorf("%s: the role at %s does not count", name, way[0])
 			}
-			if status, code := w.call(
-				http.MethodPut,
-				way[1]+roles+uuid.NewString()+version,
-				body,
-			); code != "RoleAssignmentExists" {
+			if status, code := w.call(http.MethodPut, way[1]+roles+uuid.NewString()+version,
+				body); code != "RoleAssignmentExists" {
 				t.Errorf("%s: the same role at the same scope again: %d %s", name, status, code)
 			}
 			if status, code := w.call(http.MethodDelete, way[1]+roles+assignment+version, nil); status != http.StatusOK {
@@ -68,18 +63,16 @@ func TestRoleAssignment_IsTheSameHoweverItsScopeIsWritten(t *testing.T) {
 	}
 }
 
-func TestLock_IsTheSameHoweverItsScopeIsWritten(t *testing.T) {
+func TestLock_IgnoresSpellingOfScope(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	f.must(f.putVault("g", "kv-spelled", nil))
 	vault := path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-spelled")
 	const locks, version = "/providers/Microsoft.Authorization/locks/l?api-version=2020-05-01", "?api-version=2023-02-01"
 	for name, spelling := range spellings(vault) {
-		if status, code := f.call(
-			http.MethodPut,
-			spelling+locks,
-			m{"properties": m{"level": "CanNotDelete"}},
-		); status != http.StatusCreated {
+		if status, code := f.call(http.MethodPut, spelling+locks, m{
+			"properties": m{"level": "CanNotDelete"},
+		}); status != http.StatusCreated {
 			t.Errorf("%s: PUT: %d %s", name, status, code)
 			continue
 		}
@@ -100,13 +93,16 @@ func TestLock_IsTheSameHoweverItsScopeIsWritten(t *testing.T) {
 	}
 }
 
-// TestResource_HasOneIDHoweverItIsWritten makes resources and children by another spelling than they are read by.
-func TestResource_HasOneIDHoweverItIsWritten(t *testing.T) {
+// TestResource_IgnoresSpellingOfID creates resources and children in one spelling and reads them in another.
+func TestResource_IgnoresSpellingOfID(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	const version = "?api-version=2023-01-31"
 	id := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai"
-	for name, spelling := range map[string]string{"double slashes": strings.ReplaceAll(id, "/", "//"), "slash at the end": id + "/"} {
+	for name, spelling := range map[string]string{
+		"double slashes":   strings.ReplaceAll(id, "/", "//"),
+		"slash at the end": id + "/",
+	} {
 		made := f.put(spelling+version, m{"location": location})
 		if made["id"] != id {
 			t.Errorf("%s: the id is %v", name, made["id"])
@@ -114,11 +110,8 @@ func TestResource_HasOneIDHoweverItIsWritten(t *testing.T) {
 		f.put(spelling+"//federatedIdentityCredentials//fic"+version, m{"properties": m{
 			"issuer": "https://issuer.test", "subject": "s", "audiences": []string{"api://AzureADTokenExchange"},
 		}})
-		if status, code := f.call(
-			http.MethodDelete,
-			id+"/federatedIdentityCredentials/fic"+version,
-			nil,
-		); status != http.StatusOK {
+		if status, code := f.call(http.MethodDelete, id+"/federatedIdentityCredentials/fic"+version,
+			nil); status != http.StatusOK {
 			t.Errorf("%s: the credential: %d %s", name, status, code)
 		}
 		if status, code := f.call(http.MethodDelete, id+version, nil); status != http.StatusOK {
@@ -126,20 +119,21 @@ func TestResource_HasOneIDHoweverItIsWritten(t *testing.T) {
 		}
 	}
 	for _, odd := range []string{
-		group + "/./providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai", group + "/../g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai",
-		group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/%2e%2e", strings.Replace(id, "resourceGroups", "re%C5%BFourceGroups", 1),
-		strings.Replace(id, "Microsoft.ManagedIdentity", "Micro%C5%BFoft.ManagedIdentity", 1), group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/u%00",
+		group + "/./providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai",
+		group + "/../g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai",
+		group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/%2e%2e",
+		strings.Replace(id, "resourceGroups", "re%C5%BFourceGroups", 1),
+		strings.Replace(id, "Microsoft.ManagedIdentity", "Micro%C5%BFoft.ManagedIdentity", 1),
+		group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/u%00",
 	} {
 		if status, code := f.call(http.MethodPut, odd+version, m{"location": location}); status < 400 {
 			t.Errorf("PUT %s: %d %s", odd, status, code)
 		}
 	}
 	const locks = "/providers/Microsoft.Authorization/locks/l?api-version=2020-05-01"
-	if status, code := f.call(
-		http.MethodPut,
-		strings.Replace(group, "resourceGroups", "re%C5%BFourceGroups", 1)+locks,
-		m{"properties": m{"level": "CanNotDelete"}},
-	); status < 400 {
+	if status, code := f.call(http.MethodPut, strings.Replace(group, "resourceGroups", "re%C5%BFourceGroups", 1)+locks, m{
+		"properties": m{"level": "CanNotDelete"},
+	}); status < 400 {
 		t.Errorf("a lock at a scope that is written with letters that only look the same: %d %s", status, code)
 	}
 }
