@@ -117,7 +117,7 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 	good := w.token(nil, nil)
 	if got := w.read("Bearer " + w.accessToken(w.clientID)); got.status != http.StatusOK ||
 		!strings.Contains(got.text, "the value") {
-		t.Fatalf("the right credential reads nothing, so that nothing is proven: %d %s", got.status, got.text)
+		t.Fatalf("the valid credential reads nothing: %d %s", got.status, got.text)
 	}
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
 	w.must(err)
@@ -147,10 +147,10 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 		"another service account": {
 			claims(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:other" }), nil, 401, "AADSTS700213:",
 		},
-		"an account whose name begins the same": {
+		"a longer service account": {
 			claims(func(c *jwt.Claims) { c.Subject += "2" }), nil, 401, "AADSTS700213:",
 		},
-		"a wildcard for an account": {
+		"a wildcard service account": {
 			claims(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:*" }), nil, 401, "AADSTS700213:",
 		},
 		"no subject": {
@@ -165,7 +165,7 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 		"no audience": {
 			claims(func(c *jwt.Claims) { c.Audience = nil }), nil, 401, "AADSTS700212:",
 		},
-		"the audience in capitals": {
+		"the audience in upper case": {
 			claims(func(c *jwt.Claims) { c.Audience = jwt.Audience{strings.ToUpper(audience)} }), nil, 401, "AADSTS700212:",
 		},
 		"expired": {
@@ -174,7 +174,7 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 			401,
 			"AADSTS700024:",
 		},
-		"without an end": {
+		"no expiry": {
 			claims(func(c *jwt.Claims) { c.Expiry = nil }), nil, 401, "AADSTS700024:",
 		},
 		"not valid yet": {
@@ -199,14 +199,14 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 			"AADSTS700211:",
 		},
 		"signed with another key": {signed(jose.RS256, stranger), nil, 401, "AADSTS700027:"},
-		"a key that the issuer does not have": {
+		"an unknown key": {
 			withHeader(`{"alg":"RS256","kid":"unknown"}`), nil, 401, "AADSTS700027:",
 		},
-		"no name of a key": {withHeader(`{"alg":"RS256"}`), nil, 401, "AADSTS700027:"},
-		"a key that the token brings along": {
+		"no key ID": {withHeader(`{"alg":"RS256"}`), nil, 401, "AADSTS700027:"},
+		"a key in the token": {
 			withHeader(`{"alg":"RS256","jku":"https://example.com/keys"}`), nil, 401, "AADSTS700027:",
 		},
-		"changed after it was signed": {
+		"changed after signing": {
 			altered(good, "", func(c map[string]any) { c["exp"] = time.Now().Add(24 * time.Hour).Unix() }),
 			nil,
 			401,
@@ -216,7 +216,7 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 		"the public key as a password": {signed(jose.HS256, public), nil, 400, "AADSTS50027:"},
 		"another algorithm":            {signed(jose.RS512, w.clusters.key), nil, 400, "AADSTS50027:"},
 		"half a token":                 {good[:len(good)/2], nil, 400, "AADSTS50027:"},
-		"no token at all":              {"", nil, 401, "AADSTS7000218:"},
+		"no token":                     {"", nil, 401, "AADSTS7000218:"},
 		"another kind of assertion": {
 			good,
 			url.Values{"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:saml2-bearer"}},
@@ -224,20 +224,20 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 			"AADSTS50027:",
 		},
 		"an identity without a credential": {good, url.Values{"client_id": {otherID}}, 401, "AADSTS700211:"},
-		"an identity that was deleted":     {good, url.Values{"client_id": {gone}}, 400, "AADSTS700016:"},
-		"an identity that never was": {
+		"a deleted identity":               {good, url.Values{"client_id": {gone}}, 400, "AADSTS700016:"},
+		"an unknown identity": {
 			good, url.Values{"client_id": {uuid.NewString()}}, 400, "AADSTS700016:",
 		},
-		"an object id in place of a client id": {good, url.Values{"client_id": {w.principalID}}, 400, "AADSTS700016:"},
-		"another tenant":                       {good, url.Values{"tenant": {uuid.NewString()}}, 400, "AADSTS90002:"},
+		"an object ID as client ID": {good, url.Values{"client_id": {w.principalID}}, 400, "AADSTS700016:"},
+		"another tenant":            {good, url.Values{"tenant": {uuid.NewString()}}, 400, "AADSTS90002:"},
 		"another grant": {
 			good, url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}}, 400, "AADSTS70003:",
 		},
-		"a resource that the tenant does not have": {
+		"an unknown resource": {
 			good, url.Values{"scope": {"https://example.com/.default"}}, 400, "AADSTS500011:",
 		},
-		"a password for an identity, which has none": {"", url.Values{"client_secret": {"guess"}}, 401, "AADSTS7000215:"},
-		"an empty hash as a password":                {"", url.Values{"client_secret": {" "}}, 401, "AADSTS7000215:"},
+		"a client secret of an identity": {"", url.Values{"client_secret": {"guess"}}, 401, "AADSTS7000215:"},
+		"an empty client secret":         {"", url.Values{"client_secret": {" "}}, 401, "AADSTS7000215:"},
 	} {
 		got := w.exchange(test.assertion, test.form)
 		if got.status != test.status || !strings.Contains(got.text, test.code) || strings.Contains(got.text, "access_token") {
@@ -280,18 +280,18 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 		"another scheme":            {"Basic " + own, 401, "Unauthorized"},
 		"the service account's own": {"Bearer " + good, 401, "Unauthorized"},
 		"one for Resource Manager":  {"Bearer " + manager.Token, 401, "AKV10022"},
-		"one that says it is another's": {
+		"one with another object ID": {
 			"Bearer " + altered(own, "", func(c map[string]any) { c["oid"] = w.ownerPrincipal() }), 401, "Unauthorized",
 		},
-		"one without a signature":      {"Bearer " + withoutSignature(own), 401, "Unauthorized"},
-		"half of one":                  {"Bearer " + own[:len(own)/2], 401, "Unauthorized"},
-		"the subscription's owner":     {"Bearer " + owner.Token, 403, "ForbiddenByRbac"},
-		"an identity without a role":   {as("roleless"), 403, "ForbiddenByRbac"},
-		"a role on another secret":     {as("neighbour", w.vaultID+"/secrets/other"), 403, "ForbiddenByRbac"},
-		"a role on a key":              {as("keys", w.vaultID+"/keys/my-key"), 403, "ForbiddenByRbac"},
-		"a role on another vault":      {as("elsewhere", elsewhere), 403, "ForbiddenByRbac"},
-		"a role that reads no values":  {"Bearer " + w.accessToken(*reader.Properties.ClientID), 403, "ForbiddenByRbac"},
-		"a role that is not known yet": {late, 403, "ForbiddenByRbac"},
+		"one without a signature":          {"Bearer " + withoutSignature(own), 401, "Unauthorized"},
+		"half of one":                      {"Bearer " + own[:len(own)/2], 401, "Unauthorized"},
+		"the subscription's owner":         {"Bearer " + owner.Token, 403, "ForbiddenByRbac"},
+		"an identity without a role":       {as("roleless"), 403, "ForbiddenByRbac"},
+		"a role on another secret":         {as("neighbour", w.vaultID+"/secrets/other"), 403, "ForbiddenByRbac"},
+		"a role on a key":                  {as("keys", w.vaultID+"/keys/my-key"), 403, "ForbiddenByRbac"},
+		"a role on another vault":          {as("elsewhere", elsewhere), 403, "ForbiddenByRbac"},
+		"a role that reads no values":      {"Bearer " + w.accessToken(*reader.Properties.ClientID), 403, "ForbiddenByRbac"},
+		"a role that is not in effect yet": {late, 403, "ForbiddenByRbac"},
 	} {
 		got := w.read(test.authorization)
 		if got.status != test.status || !strings.Contains(got.text, test.code) || strings.Contains(got.text, "the value") {
@@ -307,7 +307,7 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 		w.must(err)
 	}
 	if got := w.read("Bearer " + own); got.status != http.StatusForbidden {
-		t.Errorf("a role that was removed: %d %s", got.status, got.text)
+		t.Errorf("after the role's removal: %d %s", got.status, got.text)
 	}
 	credentials, err := armmsi.NewFederatedIdentityCredentialsClient(azure.SubscriptionID, w.fixture.owner, w.arm())
 	w.must(err)
@@ -315,7 +315,7 @@ func TestCredentials_WrongOnesReadNoSecret(t *testing.T) {
 	w.must(err)
 	if got := w.exchange(good, nil); got.status != http.StatusUnauthorized ||
 		!strings.Contains(got.text, "AADSTS700211:") {
-		t.Errorf("a credential that was removed: %d %s", got.status, got.text)
+		t.Errorf("after the credential's removal: %d %s", got.status, got.text)
 	}
 }
 
@@ -372,7 +372,7 @@ func TestToken_ForGraphNamesItsPrincipal(t *testing.T) {
 		f.must(err)
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: Resource Manager takes the token: %s", scope, resp.Status)
+			t.Errorf("%s: Resource Manager accepts the token: %s", scope, resp.Status)
 		}
 	}
 }

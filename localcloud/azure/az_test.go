@@ -117,13 +117,10 @@ func TestAz_FollowsCSIDriverGuide(t *testing.T) {
 		t.Errorf("the identity is %v, want %s", shown, object)
 	}
 	assign := func(principal, role, name string) {
-		a.arm(
-			"put",
-			vault+"/providers/Microsoft.Authorization/roleAssignments/"+name,
-			"2022-04-01",
-			`{"properties": {"principalId": "`+principal+`",
-			"principalType": "ServicePrincipal", "roleDefinitionId": "`+path("providers/Microsoft.Authorization/roleDefinitions/"+role)+`"}}`,
-		)
+		definition := path("providers/Microsoft.Authorization/roleDefinitions/" + role)
+		a.arm("put", vault+"/providers/Microsoft.Authorization/roleAssignments/"+name, "2022-04-01",
+			`{"properties": {"principalId": "`+principal+`", "principalType": "ServicePrincipal", `+
+				`"roleDefinitionId": "`+definition+`"}}`)
 	}
 	a.ifWhole(func() { assign(object, "4633458b-17de-408a-b874-0445c86b69e6", "11111111-0000-4000-8000-000000000001") },
 		"role", "assignment", "create", "--role", "Key Vault Secrets User", "--assignee", client, "--scope", vault)
@@ -165,7 +162,7 @@ func TestAz_FollowsCSIDriverGuide(t *testing.T) {
 		t.Errorf("the workload reads %v", secret)
 	}
 	if _, complaint := a.try("ad", "sp", "show", "--id", client); !strings.Contains(complaint, "Insufficient privileges") {
-		t.Errorf("an identity reads the directory, which nobody has let it: %q", complaint)
+		t.Errorf("an identity without permissions reads the directory: %q", complaint)
 	}
 }
 
@@ -260,10 +257,15 @@ func TestResources_AreListedWithFiltersOfAz(t *testing.T) {
 		)
 	}
 	for filter, want := range map[string]int{
-		"": 2, "resourceGroup eq 'rg'": 1, "resourceGroup eq 'none'": 0, "resourceType eq 'Microsoft.KeyVault/vaults'": 0,
-		"resourceType eq 'Microsoft.ManagedIdentity/userAssignedIdentities'":                              2,
+		"":                        2,
+		"resourceGroup eq 'rg'":   1,
+		"resourceGroup eq 'none'": 0,
+		"resourceType eq 'Microsoft.KeyVault/vaults'":                        0,
+		"name eq 'rg-app'":                                                   -1,
+		"resourceGroup eq 'r' or 'g'":                                        -1,
+		"resourceType eq 'Microsoft.ManagedIdentity/userAssignedIdentities'": 2,
 		"resourceGroup eq 'other' and resourceType eq 'Microsoft.ManagedIdentity/userAssignedIdentities'": 1,
-		"resourceGroup eq 'other' and resourceGroup eq 'rg'":                                              -1, "name eq 'rg-app'": -1, "resourceGroup eq 'r' or 'g'": -1,
+		"resourceGroup eq 'other' and resourceGroup eq 'rg'":                                              -1,
 	} {
 		status, answer := f.ask(http.MethodGet, path("resources?api-version=2015-11-01&$filter="+url.QueryEscape(filter)),
 			nil)

@@ -65,7 +65,7 @@ func (f *fixture) verified(token, keys string) map[string]any {
 	}
 	f.fetch(issuer["iss"].(string)+"/.well-known/openid-configuration", &configuration)
 	if configuration.Issuer != issuer["iss"] || configuration.Keys != keys {
-		f.Errorf("the issuer says of itself %+v, want the keys at %s", configuration, keys)
+		f.Errorf("got metadata %+v, want the keys at %s", configuration, keys)
 	}
 	var set jose.JSONWebKeySet
 	f.fetch(configuration.Keys, &set)
@@ -102,7 +102,11 @@ func TestCITokens_HaveClaimsOfTheirIssuers(t *testing.T) {
 		"repo:octo-org@123456/octo-repo@456789:ref:refs/tags/v1.2.3": {
 			"github", audience, "https://token.actions.githubusercontent.com/.well-known/jwks", 5 * time.Minute,
 			map[string]any{
-				"repository": "octo-org/octo-repo", "repository_id": "456789", "repository_owner_id": "123456", "ref": "refs/tags/v1.2.3", "ref_type": "tag",
+				"repository":          "octo-org/octo-repo",
+				"repository_id":       "456789",
+				"repository_owner_id": "123456",
+				"ref":                 "refs/tags/v1.2.3",
+				"ref_type":            "tag",
 			},
 		},
 		"repo:octo-org/octo-repo:pull_request": {
@@ -112,7 +116,11 @@ func TestCITokens_HaveClaimsOfTheirIssuers(t *testing.T) {
 		"project_path:my-group/sub/my-project:ref_type:branch:ref:feature/x": {
 			"gitlab", audience, "https://gitlab.com/oauth/discovery/keys", time.Hour,
 			map[string]any{
-				"project_path": "my-group/sub/my-project", "namespace_path": "my-group/sub", "ref": "feature/x", "ref_path": "refs/heads/feature/x", "ref_protected": "false",
+				"project_path":   "my-group/sub/my-project",
+				"namespace_path": "my-group/sub",
+				"ref":            "feature/x",
+				"ref_path":       "refs/heads/feature/x",
+				"ref_protected":  "false",
 			},
 		},
 		"pulumi:deploy:org:contoso:project:core:stack:dev:operation:update:scope:write": {
@@ -201,7 +209,10 @@ func TestCITokens_AreIssuedToRunningJob(t *testing.T) {
 	if status != http.StatusOK || json.Unmarshal([]byte(text), &job) != nil {
 		t.Fatalf("%d %s", status, text)
 	}
-	for query, audience := range map[string]string{"": "https://github.com/o", "&audience=" + url.QueryEscape(audience): audience} {
+	for query, audience := range map[string]string{
+		"":                                       "https://github.com/o",
+		"&audience=" + url.QueryEscape(audience): audience,
+	} {
 		status, token := ask(job.URL+query, job.Token)
 		if status != http.StatusOK {
 			t.Fatalf("a job that asks with %q gets %d", query, status)
@@ -219,7 +230,7 @@ func TestCITokens_AreIssuedToRunningJob(t *testing.T) {
 	if status, text := f.order(ciissuer.Order{
 		Ask: ciissuer.Ask{CI: "gitlab", Subject: "project_path:g/p:ref_type:branch:ref:main"}, Job: true,
 	}); status != http.StatusBadRequest {
-		t.Errorf("a job of GitLab, which are given their tokens: %d %s", status, text)
+		t.Errorf("a request for a GitLab job: %d %s", status, text)
 	}
 }
 
@@ -259,16 +270,16 @@ func TestCITokens_OtherSubjectsGetNoAccess(t *testing.T) {
 		"another environment": {
 			"prod", "github", "repo:octo-org/octo-repo:environment:dev", "", "AADSTS700213:",
 		},
-		"the environment in capitals": {
+		"the environment in upper case": {
 			"prod", "github", "repo:octo-org/octo-repo:environment:Prod", "", "AADSTS700213:",
 		},
 		"another repository": {
 			"prod", "github", "repo:octo-org/other:environment:prod", "", "AADSTS700213:",
 		},
-		"another owner's, of the same name": {
+		"another owner's repository of that name": {
 			"prod", "github", "repo:mallory/octo-repo:environment:prod", "", "AADSTS700213:",
 		},
-		"a repository made under the old name": {
+		"a new repository under the old name": {
 			"prod", "github", "repo:octo-org@9/octo-repo@9:environment:prod", "", "AADSTS700213:",
 		},
 		"a pull request for prod": {
@@ -286,7 +297,7 @@ func TestCITokens_OtherSubjectsGetNoAccess(t *testing.T) {
 		"a tag named like the branch": {
 			"main", "github", "repo:octo-org/octo-repo:ref:refs/tags/main", "", "AADSTS700213:",
 		},
-		"the audience of somebody else": {
+		"another audience": {
 			"prod", "github", "repo:octo-org/octo-repo:environment:prod", "sts.amazonaws.com", "AADSTS700212:",
 		},
 		"GitLab's token": {

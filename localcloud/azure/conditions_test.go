@@ -60,7 +60,7 @@ func TestAssignmentCondition_AllowsListedRolesOnly(t *testing.T) {
 		t.Fatalf("%d %s", status, code)
 	}
 	if shown := f.get(own + version); shown["condition"] != string(condition) || shown["conditionVersion"] != "2.0" {
-		t.Errorf("it is shown as %v", shown)
+		t.Errorf("got %v", shown)
 	}
 
 	allowed := group + roles + uuid.NewString()
@@ -87,8 +87,8 @@ func TestAssignmentCondition_AllowsListedRolesOnly(t *testing.T) {
 		"the role again, above": {
 			http.MethodPut, group + roles + uuid.NewString(), body(assignRoles, deployerID, nil),
 		},
-		"takes away a role of others":  {http.MethodDelete, theirs, nil},
-		"takes away its own condition": {http.MethodDelete, own, nil},
+		"deletes another's role": {http.MethodDelete, theirs, nil},
+		"deletes its own role":   {http.MethodDelete, own, nil},
 	} {
 		var content any
 		if test.body != nil {
@@ -104,6 +104,6 @@ func TestAssignmentCondition_AllowsListedRolesOnly(t *testing.T) {
 		t.Errorf("Key Vault Reader: %d %s", status, code)
 	}
 	if status, code := deployer.call(http.MethodDelete, allowed+version, nil); status != http.StatusOK {
-		t.Errorf("taking away what it assigned: %d %s", status, code)
+		t.Errorf("deleting its assignment: %d %s", status, code)
 	}
 }

@@ -116,13 +116,13 @@ func TestKey_DecryptsWhatItEncrypted(t *testing.T) {
 			"BadParameter",
 		},
 		"no value": {"rsa", azkeys.KeyOperationParameters{Algorithm: oaep}, 400, "BadParameter"},
-		"more than the key can seal": {
+		"too long for the key": {
 			"rsa", azkeys.KeyOperationParameters{Algorithm: oaep, Value: make([]byte, 256)}, 400, "BadParameter",
 		},
-		"a key that cannot": {
+		"a key without the operation": {
 			"my-key", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, 403, "Forbidden",
 		},
-		"a key that is not there": {
+		"a missing key": {
 			"absent", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, 404, "KeyNotFound",
 		},
 		"a secret, which is not a key": {
@@ -161,8 +161,11 @@ func TestKey_RequiresRoleForEachOperation(t *testing.T) {
 			w.refused(err, http.StatusForbidden, "Forbidden")
 			_, err = keys.Decrypt(t.Context(), "rsa", "", value, nil)
 			w.refused(err, http.StatusForbidden, "Forbidden")
-		} else if _, err := keys.Decrypt(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result}, nil); err != nil {
-			t.Errorf("%s does not decrypt: %v", name, err)
+		} else {
+			encrypted := azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result}
+			if _, err := keys.Decrypt(t.Context(), "rsa", "", encrypted, nil); err != nil {
+				t.Errorf("%s does not decrypt: %v", name, err)
+			}
 		}
 		if _, err := keys.WrapKey(t.Context(), "rsa", "", value, nil); (err == nil) != test.wraps {
 			t.Errorf("%s wraps: %v", name, err)

@@ -55,7 +55,7 @@ func TestCustomRole_GrantsItsActionsInAssignableScopes(t *testing.T) {
 	}
 	if _, code := f.call(http.MethodPut, assignment(subscription),
 		assigned); code != "RoleAssignmentScopeNotAssignableToRoleDefinition" {
-		t.Errorf("assigned where it may not be: %q", code)
+		t.Errorf("outside the assignable scopes: %q", code)
 	}
 	if status, code := f.call(http.MethodPut, assignment(group), assigned); status != http.StatusCreated {
 		t.Fatalf("got %d %s", status, code)
@@ -71,7 +71,7 @@ func TestCustomRole_GrantsItsActionsInAssignableScopes(t *testing.T) {
 		}
 	}
 	if _, code := f.call(http.MethodDelete, role+roleVersion, nil); code != "RoleDefinitionHasAssignments" {
-		t.Errorf("a role that somebody has is deleted: %q", code)
+		t.Errorf("deleting an assigned role: %q", code)
 	}
 }
 

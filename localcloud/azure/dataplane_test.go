@@ -81,7 +81,7 @@ func (w *world) putSecret(name, value string) {
 	}, nil)
 	w.must(err)
 	if made.Properties.Value != nil {
-		w.Error("Resource Manager shows the value of a secret")
+		w.Error("Resource Manager returns a secret's value")
 	}
 }
 
@@ -164,7 +164,7 @@ func TestServiceAccountToken_WrongClaimIsRefused(t *testing.T) {
 		"another service account": {
 			w.clientID, w.token(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:other" }, nil), "AADSTS700213",
 		},
-		"subject in capitals": {
+		"subject in upper case": {
 			w.clientID, w.token(func(c *jwt.Claims) { c.Subject = strings.ToUpper(subject) }, nil), "AADSTS700213",
 		},
 		"another audience": {
@@ -326,7 +326,7 @@ func TestSecret_HasVersionsAttributesAndSoftDelete(t *testing.T) {
 	got, err := secrets.GetSecret(t.Context(), "my-secret", first.ID.Version(), nil)
 	w.must(err)
 	if *got.Value != "the value" {
-		t.Error("it came back otherwise")
+		t.Error("the recovered secret differs")
 	}
 }
 
@@ -419,7 +419,7 @@ func TestVault_EnforcesAccessPolicies(t *testing.T) {
 		},
 	} {
 		if err := policy(change); err == nil {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s: accepted", name)
 		}
 	}
 	f.must(policy(nil))
@@ -449,13 +449,13 @@ func TestLog_HasNoSecret(t *testing.T) {
 	_, _ = w.secretsAs(w.clientID, token).GetSecret(t.Context(), "my-secret", "", nil) // logged in any case
 	log := w.log.String()
 	if !strings.Contains(log, "/secrets/my-secret") {
-		t.Fatal("the log does not tell of the requests")
+		t.Fatal("the log has no requests")
 	}
 	for name, secret := range map[string]string{
 		"value": marker, "token": token, "owner's secret": w.cloud.Credentials().ClientSecret,
 	} {
 		if strings.Contains(log, secret) {
-			t.Errorf("the log holds the %s", name)
+			t.Errorf("the log has the %s", name)
 		}
 	}
 }
@@ -471,7 +471,7 @@ func TestProxy_RefusesOtherHosts(t *testing.T) {
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode != http.StatusForbidden {
-				t.Errorf("%s: %s, want it refused", address, resp.Status)
+				t.Errorf("%s: %s, want an error", address, resp.Status)
 			}
 		}
 	}
@@ -483,7 +483,7 @@ func TestProxy_RefusesOtherHosts(t *testing.T) {
 	f.must(err)
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusMisdirectedRequest {
-		t.Errorf("another host than connected to: %s", resp.Status)
+		t.Errorf("another host on the connection: %s", resp.Status)
 	}
 	// Clients that do not trust the authority refuse the certificate.
 	transport := f.client.Transport.(*http.Transport).Clone()
@@ -492,6 +492,6 @@ func TestProxy_RefusesOtherHosts(t *testing.T) {
 	stranger := &http.Client{Transport: transport}
 	if resp, err := stranger.Get("https://management.azure.com/"); err == nil {
 		resp.Body.Close()
-		t.Error("the certificate is trusted by who does not know the authority")
+		t.Error("a client without the authority trusts the certificate")
 	}
 }

@@ -84,7 +84,7 @@ func TestDeployment_CreatesResourcesOfTemplate(t *testing.T) {
 		t.Errorf("it is still there: %d", status)
 	}
 	if got := f.poolNames(); got != "system apps" {
-		t.Errorf("what it deployed is %s", got)
+		t.Errorf("got pools %s", got)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestDeployment_FailsWithErrorsOfResources(t *testing.T) {
 	err = f.deploy(template(poolResource("apps", m{"vmSize": "Standard_B2s", "orchestratorVersion": "1.35"})))
 	if err == nil || !strings.Contains(err.Error(), "DeploymentFailed") ||
 		!strings.Contains(err.Error(), "NodePoolMcVersionIncompatible") {
-		t.Errorf("a pool that is refused: %v", err)
+		t.Errorf("invalid pool: %v", err)
 	}
 	for _, given := range []m{
 		template(poolResource("apps", m{"vmSize": "[parameters('size')]"})),

@@ -112,7 +112,7 @@ func TestEgress_RefusesInvalidResources(t *testing.T) {
 		body m
 		code string
 	}{
-		"a hop of its own": {group + routeTables + "t", routes(route("Firewall", "")), "InvalidRequestFormat"},
+		"an unknown hop": {group + routeTables + "t", routes(route("Firewall", "")), "InvalidRequestFormat"},
 		"an appliance nowhere": {
 			group + routeTables + "t", routes(route("VirtualAppliance", "")), "InvalidNextHopIpAddress",
 		},
@@ -247,7 +247,7 @@ func TestManagedCluster_ChangesOutboundTypeAsAKSAllows(t *testing.T) {
 		left := f.clusterBody(subnet, nil)
 		f.put(at, left)
 		if got := f.get(at)["networkProfile"].(m)["outboundType"]; got != "loadBalancer" {
-			t.Errorf("left out it becomes %v", got)
+			t.Errorf("omitted, it becomes %v", got)
 		}
 	}
 }
@@ -276,7 +276,7 @@ func TestVaultFirewall_SeesAddressOfNATGateway(t *testing.T) {
 		}))
 		for name, client := range clients {
 			if err := w.readAs(client); (err == nil) != (name == who) {
-				t.Errorf("where %s is allowed, %s gets %v", allowed, name, err)
+				t.Errorf("%s allowed: %s: got %v", allowed, name, err)
 			}
 		}
 	}

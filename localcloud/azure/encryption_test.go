@@ -67,12 +67,12 @@ func TestDiskEncryptionSet_RequiresRSAKeyAndPurgeProtection(t *testing.T) {
 		"another vault than it says": {
 			encryptionSet(rsa, m{"activeKey": m{"keyUrl": rsa, "sourceVault": m{"id": group + "/x"}}}), "InvalidParameter",
 		},
-		"an EC key":                     {encryptionSet(ec, nil), "InvalidParameter"},
-		"a key that is off":             {encryptionSet(off, nil), "InvalidParameter"},
-		"a vault that can lose its key": {encryptionSet(loose, nil), "InvalidParameter"},
-		"a vault elsewhere":             {elsewhere, "InvalidParameter"},
-		"a type of its own":             {encryptionSet(rsa, m{"encryptionType": "None"}), "InvalidParameter"},
-		"no identity":                   {anonymous, "NotImplemented"},
+		"an EC key":                        {encryptionSet(ec, nil), "InvalidParameter"},
+		"a disabled key":                   {encryptionSet(off, nil), "InvalidParameter"},
+		"a vault without purge protection": {encryptionSet(loose, nil), "InvalidParameter"},
+		"a vault elsewhere":                {elsewhere, "InvalidParameter"},
+		"a type of its own":                {encryptionSet(rsa, m{"encryptionType": "None"}), "InvalidParameter"},
+		"no identity":                      {anonymous, "NotImplemented"},
 	} {
 		if status, code := f.call(http.MethodPut, at, test.body); code != test.code {
 			t.Errorf("%s: %d %s, want %s", name, status, code, test.code)
@@ -82,7 +82,7 @@ func TestDiskEncryptionSet_RequiresRSAKeyAndPurgeProtection(t *testing.T) {
 	again := f.put(at, encryptionSet(latest, m{"rotationToLatestKeyVersionEnabled": true}))
 	principal := made["identity"].(m)["principalId"].(string)
 	if again["identity"].(m)["principalId"] != principal {
-		t.Error("an update made another identity")
+		t.Error("an update changed the identity")
 	}
 	_, err := f.assign(group, reader, principal, servicePrincipal)
 	f.must(err)
@@ -148,6 +148,6 @@ func TestManagedCluster_EncryptsDisksIfIdentitiesMayUseKey(t *testing.T) {
 	left := f.clusterBody(network+"/subnets/nodes", nil)
 	f.put(at, left)
 	if got := f.get(at)["diskEncryptionSetID"]; got != id {
-		t.Errorf("left out the set is %v", got)
+		t.Errorf("omitted, the set is %v", got)
 	}
 }

@@ -79,7 +79,7 @@ func (f *fixture) received(w *webhook, count int) []m {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.events) != count {
-		f.Fatalf("the webhook has got %v, want %d", w.events, count)
+		f.Fatalf("got events %v, want %d", w.events, count)
 	}
 	return w.events
 }
@@ -180,7 +180,7 @@ func TestEventSubscription_FailsWithoutHandshake(t *testing.T) {
 	f.put(at, subscribe(toWebhook(hook.url), "SecretNearExpiry"))
 	f.secret(vault, "sooner", 24*time.Hour)
 	if event := f.received(hook, 1)[0]; event["subject"] != "sooner" {
-		t.Errorf("there is an event of what was there before the subscription: %v", event)
+		t.Errorf("event of an object older than the subscription: %v", event)
 	}
 }
 
@@ -249,16 +249,16 @@ func TestEventGrid_RefusesInvalidTopicsAndSubscriptions(t *testing.T) {
 			sub, subscribe(toWebhook("https://example.com/"), "SecretNearExpiry"), "NotImplemented",
 		},
 		"an event that there is not": {sub, subscribe(toWebhook("https://localhost:1/"), "SecretGone"), "InvalidRequest"},
-		"an event that is not here": {
+		"an unsupported event": {
 			sub, subscribe(toWebhook("https://localhost:1/"), "SecretNewVersionCreated"), "NotImplemented",
 		},
 		"too many attempts": {
 			sub, hook(func(p m) { p["retryPolicy"] = m{"maxDeliveryAttempts": 31} }), "InvalidRequest",
 		},
-		"a filter that is not here": {
+		"an unsupported filter": {
 			sub, hook(func(p m) { p["filter"].(m)["subjectBeginsWith"] = "a" }), "NotImplemented",
 		},
-		"what the model does not know": {
+		"an unknown property": {
 			sub, hook(func(p m) { p["deadLetterDestination"] = m{"endpointType": "StorageBlob"} }), "NotImplemented",
 		},
 		"another destination": {
@@ -266,7 +266,7 @@ func TestEventGrid_RefusesInvalidTopicsAndSubscriptions(t *testing.T) {
 			hook(func(p m) { p["destination"] = m{"endpointType": "EventHub", "properties": m{"resourceId": "q"}} }),
 			"NotImplemented",
 		},
-		"an alert to no group there is": {sub, hook(func(p m) {
+		"an alert to a missing group": {sub, hook(func(p m) {
 			p["eventDeliverySchema"] = "CloudEventSchemaV1_0"
 			p["destination"] = m{
 				"endpointType": "MonitorAlert", "properties": m{"severity": "Sev2", "actionGroups": []string{vault}},
@@ -346,7 +346,7 @@ func TestEvents_ReachQueue(t *testing.T) {
 	f.put(topic+"/eventSubscriptions/queue"+eventGrid, subscribe(toQueue(account), "SecretNearExpiry"))
 	f.secret(vault, "soon", 24*time.Hour)
 	if status, _ := reader.messages(http.MethodGet, "?peekonly=true"); status != "AuthorizationPermissionMismatch" {
-		t.Errorf("who has no role on the queue is answered %s", status)
+		t.Errorf("without a role: %s", status)
 	}
 	_, err := f.assign(queue, "974c5e8b-45b9-4653-ba55-5f855dd0fb88", objectID, nil) // Storage Queue Data Contributor
 	f.must(err)
@@ -369,7 +369,7 @@ func TestEvents_ReachQueue(t *testing.T) {
 		t.Errorf("the message is %s: %v", text, err)
 	}
 	if _, again := reader.messages(http.MethodGet, ""); len(again) != 0 {
-		t.Errorf("what one has taken is given to another: %v", again)
+		t.Errorf("a taken message was returned again: %v", again)
 	}
 	if status, _ := reader.messages(http.MethodDelete,
 		"/"+taken[0].ID+"?popreceipt=another"); status != "PopReceiptMismatch" {

@@ -113,10 +113,10 @@ func TestFaults_FailRequestsAsPlanned(t *testing.T) {
 	req.Header.Set("Content-Type", "application/json")
 	if resp, err := f.client.Do(req); err == nil {
 		resp.Body.Close()
-		t.Errorf("an answer came: %s", resp.Status)
+		t.Errorf("got a response: %s", resp.Status)
 	}
 	if status, _ := f.call(http.MethodGet, identity, nil); status != http.StatusOK {
-		t.Errorf("what the lost answer was about: %d", status)
+		t.Errorf("GET after the lost response: %d", status)
 	}
 	f.fail(faults.Plan{})
 	if status, err := read(); status != http.StatusOK || err != nil {
@@ -155,7 +155,7 @@ func TestFaults_DelayGrants(t *testing.T) {
 	granted := w.grant(w.vaultID, secretsUser)
 	soon("a role that was granted")
 	if time.Since(begin) < time.Duration(short) {
-		t.Error("the role counts before its time")
+		t.Error("the role takes effect too early")
 	}
 	_, err = w.assignments().Delete(t.Context(), w.vaultID, granted, nil)
 	w.must(err)
@@ -174,7 +174,7 @@ func TestFaults_DelayGrants(t *testing.T) {
 	_, err = w.secretsAs(*late2.Properties.ClientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
 	var refused *azidentity.AuthenticationFailedError
 	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "AADSTS700211:") {
-		t.Errorf("a credential before its time: %v", err)
+		t.Errorf("too early: %v", err)
 	}
 
 	// Both take effect when the plan ends.
@@ -255,11 +255,11 @@ func TestOperations_TakeConfiguredTimes(t *testing.T) {
 	begin := time.Now()
 	f.identity("g", "uai")
 	if took := time.Since(begin); took < 200*time.Millisecond {
-		t.Errorf("an identity was made in %s", took)
+		t.Errorf("an identity took %s", took)
 	}
 	begin = time.Now()
 	if _, err := f.putCluster(nil); err != nil || time.Since(begin) < 200*time.Millisecond {
-		t.Errorf("a cluster was made in %s: %v", time.Since(begin), err)
+		t.Errorf("a cluster took %s: %v", time.Since(begin), err)
 	}
 	vault := path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-slow") + "?api-version=2023-02-01"
 	status, answer := f.ask(http.MethodPut, vault, m{"location": location, "properties": m{

@@ -35,30 +35,48 @@ func (n noClusters) PublicKeys(string) ([]crypto.PublicKey, error) {
 
 // bodies has valid bodies by the last segment of a type's name, as seeds.
 var bodies = map[string]string{
-	"virtualNetworks": `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"subnets":[{"name":"s","properties":{"addressPrefix":"10.0.0.0/24"}}]}}`,
-	"subnets":         `{"properties":{"addressPrefix":"10.0.1.0/24","serviceEndpoints":[{"service":"Microsoft.KeyVault"}],"routeTable":{"id":"/x"}}}`,
-	"vaults": `{"location":"eastus","properties":{"tenantId":"` + armtest.TenantID + `","sku":{"family":"A","name":"standard"},` +
+	"virtualNetworks": `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},` +
+		`"subnets":[{"name":"s","properties":{"addressPrefix":"10.0.0.0/24"}}]}}`,
+	"subnets": `{"properties":{"addressPrefix":"10.0.1.0/24",` +
+		`"serviceEndpoints":[{"service":"Microsoft.KeyVault"}],"routeTable":{"id":"/x"}}}`,
+	"vaults": `{"location":"eastus","properties":{"tenantId":"` + armtest.TenantID + `","sku":{"family":"A",` +
+		`"name":"standard"},` +
 		`"accessPolicies":[{"tenantId":"` + armtest.TenantID + `","objectId":"o","permissions":{"secrets":["get"]}}],` +
 		`"networkAcls":{"ipRules":[{"value":"1.2.3.4"}],"virtualNetworkRules":[{"id":"/x"}]}}}`,
 	"secrets": `{"properties":{"value":"v","attributes":{"exp":1}}}`,
-	"keys":    `{"properties":{"kty":"EC","rotationPolicy":{"lifetimeActions":[{"action":{"type":"rotate"},"trigger":{"timeAfterCreate":"P30D"}}]}}}`,
-	"managedClusters": `{"location":"eastus","identity":{"type":"SystemAssigned"},"properties":{"dnsPrefix":"aks","agentPoolProfiles":[{"name":"system",` +
-		`"mode":"System","count":1,"vmSize":"Standard_B2s","vnetSubnetID":"/x"}],"networkProfile":{"networkPlugin":"azure"},"apiServerAccessProfile":` +
-		`{"authorizedIPRanges":["1.2.3.4/32"]},"addonProfiles":{"azureKeyvaultSecretsProvider":{"enabled":true,"config":{"rotationPollInterval":"1m"}}}}}`,
-	"agentPools":                   `{"properties":{"mode":"User","count":1,"vmSize":"Standard_B2s","nodeLabels":{"a":"b"},"nodeTaints":["a=b:NoSchedule"]}}`,
+	"keys": `{"properties":{"kty":"EC","rotationPolicy":{"lifetimeActions":[{"action":{"type":"rotate"},` +
+		`"trigger":{"timeAfterCreate":"P30D"}}]}}}`,
+	"managedClusters": `{"location":"eastus","identity":{"type":"SystemAssigned"},"properties":{"dnsPrefix":"aks",` +
+		`"agentPoolProfiles":[{"name":"system",` +
+		`"mode":"System","count":1,"vmSize":"Standard_B2s","vnetSubnetID":"/x"}],` +
+		`"networkProfile":{"networkPlugin":"azure"},"apiServerAccessProfile":` +
+		`{"authorizedIPRanges":["1.2.3.4/32"]},"addonProfiles":{"azureKeyvaultSecretsProvider":{"enabled":true,` +
+		`"config":{"rotationPollInterval":"1m"}}}}}`,
+	"agentPools": `{"properties":{"mode":"User","count":1,"vmSize":"Standard_B2s",` +
+		`"nodeLabels":{"a":"b"},"nodeTaints":["a=b:NoSchedule"]}}`,
 	"federatedIdentityCredentials": `{"properties":{"issuer":"https://i","subject":"s","audiences":["a"]}}`,
-	"privateEndpoints": `{"location":"eastus","properties":{"subnet":{"id":"/x"},"privateLinkServiceConnections":[{"name":"c","properties":` +
+	"privateEndpoints": `{"location":"eastus","properties":{"subnet":{"id":"/x"},` +
+		`"privateLinkServiceConnections":[{"name":"c","properties":` +
 		`{"privateLinkServiceId":"/x","groupIds":["vault"]}}]}}`,
-	"privateDnsZoneGroups": `{"properties":{"privateDnsZoneConfigs":[{"name":"a","properties":{"privateDnsZoneId":"/x"}}]}}`,
-	"natGateways":          `{"location":"eastus","sku":{"name":"Standard"},"properties":{"publicIpAddresses":[{"id":"/x"}]}}`,
-	"routeTables":          `{"location":"eastus","properties":{"routes":[{"name":"r","properties":{"addressPrefix":"0.0.0.0/0","nextHopType":"None"}}]}}`,
-	"diskEncryptionSets":   `{"location":"eastus","identity":{"type":"SystemAssigned"},"properties":{"activeKey":{"keyUrl":"https://kv.vault.azure.net/keys/k"}}}`,
-	"systemTopics":         `{"location":"eastus","properties":{"source":"/x","topicType":"Microsoft.KeyVault.vaults"}}`,
-	"roleAssignments":      `{"properties":{"roleDefinitionId":"/x","principalId":"p","condition":"(!(ActionMatches{'a'}))","conditionVersion":"2.0"}}`,
-	"roleDefinitions":      `{"properties":{"roleName":"r","assignableScopes":["/x"],"permissions":[{"actions":["*/read"]}]}}`,
-	"actionGroups":         `{"location":"Global","properties":{"groupShortName":"s","emailReceivers":[{"name":"a","emailAddress":"a@b"}]}}`,
-	"deployments":          `{"properties":{"mode":"Incremental","template":{"$schema":"s","contentVersion":"1","resources":[{"type":"A.B/c","name":"n","apiVersion":"1"}]}}}`,
-	"maintenanceConfigurations": `{"properties":{"maintenanceWindow":{"startTime":"01:00","durationHours":4,"utcOffset":"+01:00",` +
+	"privateDnsZoneGroups": `{"properties":{"privateDnsZoneConfigs":[{"name":"a",` +
+		`"properties":{"privateDnsZoneId":"/x"}}]}}`,
+	"natGateways": `{"location":"eastus","sku":{"name":"Standard"},` +
+		`"properties":{"publicIpAddresses":[{"id":"/x"}]}}`,
+	"routeTables": `{"location":"eastus","properties":{"routes":[{"name":"r",` +
+		`"properties":{"addressPrefix":"0.0.0.0/0","nextHopType":"None"}}]}}`,
+	"diskEncryptionSets": `{"location":"eastus","identity":{"type":"SystemAssigned"},` +
+		`"properties":{"activeKey":{"keyUrl":"https://kv.vault.azure.net/keys/k"}}}`,
+	"systemTopics": `{"location":"eastus","properties":{"source":"/x","topicType":"Microsoft.KeyVault.vaults"}}`,
+	"roleAssignments": `{"properties":{"roleDefinitionId":"/x","principalId":"p",` +
+		`"condition":"(!(ActionMatches{'a'}))","conditionVersion":"2.0"}}`,
+	"roleDefinitions": `{"properties":{"roleName":"r","assignableScopes":["/x"],` +
+		`"permissions":[{"actions":["*/read"]}]}}`,
+	"actionGroups": `{"location":"Global","properties":{"groupShortName":"s","emailReceivers":[{"name":"a",` +
+		`"emailAddress":"a@b"}]}}`,
+	"deployments": `{"properties":{"mode":"Incremental","template":{"$schema":"s","contentVersion":"1",` +
+		`"resources":[{"type":"A.B/c","name":"n","apiVersion":"1"}]}}}`,
+	"maintenanceConfigurations": `{"properties":{"maintenanceWindow":{"startTime":"01:00","durationHours":4,` +
+		`"utcOffset":"+01:00",` +
 		`"schedule":{"weekly":{"dayOfWeek":"Monday","intervalWeeks":1}}}}}`,
 }
 

@@ -41,8 +41,8 @@ const (
 func TestGraph_FindsPrincipals(t *testing.T) {
 	f := newFixture(t)
 	f.group("rg")
-	identity := f.put(path("resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/app?api-version=2023-01-31"),
-		map[string]any{"location": location})["properties"].(map[string]any)
+	const app = "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/app?api-version=2023-01-31"
+	identity := f.put(path(app), map[string]any{"location": location})["properties"].(map[string]any)
 	clientID, objectID := identity["clientId"].(string), identity["principalId"].(string)
 	_, appObject := f.principal()
 	_, shown := f.graph(f.owner, graphAudience, http.MethodGet, "/servicePrincipals/"+appObject, "")
@@ -143,13 +143,13 @@ func TestGraph_RefusesOtherRequests(t *testing.T) {
 			f.owner, graphAudience, "GET", "/servicePrincipals/" + azure.TenantID, "", 404, "Request_ResourceNotFound",
 		},
 		"no user": {f.owner, graphAudience, "GET", "/users/a@b.c", "", 404, "Request_ResourceNotFound"},
-		"a body that is none": {
+		"an invalid body": {
 			f.owner, graphAudience, "POST", "/directoryObjects/getByIds", "[", 400, "Request_BadRequest",
 		},
 		"no ids": {
 			f.owner, graphAudience, "POST", "/directoryObjects/getByIds", "{}", 400, "Request_BadRequest",
 		},
-		"what is no id": {
+		"an invalid ID": {
 			f.owner, graphAudience, "POST", "/directoryObjects/getByIds", `{"ids": ["a"]}`, 400, "Request_BadRequest",
 		},
 		"a page of none": {

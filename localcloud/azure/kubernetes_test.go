@@ -48,7 +48,7 @@ func TestAPIServerToken_IsVerifiedByPublishedKeys(t *testing.T) {
 	}
 	f.download(unverified.Issuer+".well-known/openid-configuration", &configuration)
 	if configuration.Issuer != unverified.Issuer {
-		t.Errorf("the issuer %s calls itself %s", unverified.Issuer, configuration.Issuer)
+		t.Errorf("issuer %s: metadata has issuer %s", unverified.Issuer, configuration.Issuer)
 	}
 	var keys jose.JSONWebKeySet
 	f.download(configuration.JWKS, &keys)

@@ -23,15 +23,15 @@ func TestTags_AreLimited(t *testing.T) {
 	}
 	const version = "?api-version=2023-01-31"
 	for name, tags := range map[string]m{
-		"51":                     many(51),
-		"a name's length":        {strings.Repeat("n", 513): "x"},
-		"a name's characters":    {"a/b": "x"},
-		"no name":                {"": "x"},
-		"a name of Azure's":      {"Azure-region": "x"},
-		"a name of Microsoft's":  {"microsoft": "x"},
-		"a name of Windows":      {"windowsVersion": "x"},
-		"two names but for case": {"Team": "x", "team": "y"},
-		"a value's length":       {"team": strings.Repeat("v", 257)},
+		"51":                            many(51),
+		"a name's length":               {strings.Repeat("n", 513): "x"},
+		"a name's characters":           {"a/b": "x"},
+		"no name":                       {"": "x"},
+		"a name of Azure's":             {"Azure-region": "x"},
+		"a name of Microsoft's":         {"microsoft": "x"},
+		"a name of Windows":             {"windowsVersion": "x"},
+		"two names that differ in case": {"Team": "x", "team": "y"},
+		"a value's length":              {"team": strings.Repeat("v", 257)},
 	} {
 		for path, method := range map[string]string{
 			path("resourceGroups/other?api-version=2022-09-01"):                                   http.MethodPut,

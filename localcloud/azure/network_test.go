@@ -75,7 +75,7 @@ func TestSubnet_IsResourceAndPartOfNetwork(t *testing.T) {
 	}
 	f.put(id+vnetVersion, vnet("10.0.0.0/16", subnet("nodes", "10.0.0.0/20")))
 	if status, _ := f.call(http.MethodGet, id+"/subnets/more"+vnetVersion, nil); status != http.StatusNotFound {
-		t.Errorf("a subnet that the body leaves out: %d, want 404", status)
+		t.Errorf("a subnet that the body omits: %d, want 404", status)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestVirtualNetwork_RefusesInvalidBodies(t *testing.T) {
 		"two of a name": {
 			vnet("10.0.0.0/16", subnet("a", "10.0.0.0/24"), subnet("A", "10.0.1.0/24")), "InvalidRequestFormat",
 		},
-		"what is not known": {
+		"an unknown property": {
 			m{
 				"location": location,
 				"properties": m{
@@ -139,8 +139,8 @@ func TestPrivateEndpoint_ConnectsVault(t *testing.T) {
 	got, err := f.vaults().Get(t.Context(), "g", "kv-pe", nil)
 	f.must(err)
 	connections := got.Properties.PrivateEndpointConnections
-	if len(connections) != 1 ||
-		*connections[0].Properties.PrivateLinkServiceConnectionState.Status != armkeyvault.PrivateEndpointServiceConnectionStatusApproved {
+	const approved = armkeyvault.PrivateEndpointServiceConnectionStatusApproved
+	if len(connections) != 1 || *connections[0].Properties.PrivateLinkServiceConnectionState.Status != approved {
 		t.Fatalf("connections: %v", connections)
 	}
 	for _, used := range []string{id + "/subnets/endpoints", id} {
@@ -282,7 +282,7 @@ func TestVaultFirewall_AdmitsByRules(t *testing.T) {
 		t.Helper()
 		for name, client := range clients {
 			if got := read(client); got != want[name] {
-				t.Errorf("%s: %s is told %q, want %q", what, name, got, want[name])
+				t.Errorf("%s: %s: got %q, want %q", what, name, got, want[name])
 			}
 		}
 	}
@@ -332,19 +332,19 @@ func TestVaultFirewall_RefusesInvalidRules(t *testing.T) {
 		"IPv6": {
 			armkeyvault.NetworkRuleSet{IPRules: []*armkeyvault.IPRule{{Value: to.Ptr("2001:db8::1")}}}, "BadRequest",
 		},
-		"a subnet that is not there": {
+		"a missing subnet": {
 			armkeyvault.NetworkRuleSet{
 				VirtualNetworkRules: []*armkeyvault.VirtualNetworkRule{{ID: to.Ptr(id + "/subnets/none")}},
 			},
 			"InvalidResourceReference",
 		},
-		"one without service endpoint": {
+		"a subnet without service endpoint": {
 			armkeyvault.NetworkRuleSet{
 				VirtualNetworkRules: []*armkeyvault.VirtualNetworkRule{{ID: to.Ptr(id + "/subnets/endpoints")}},
 			},
 			"SubnetsHaveNoServiceEndpointsConfigured",
 		},
-		"a default of its own": {
+		"an unknown default action": {
 			armkeyvault.NetworkRuleSet{DefaultAction: to.Ptr(armkeyvault.NetworkRuleAction("Maybe"))}, "BadRequest",
 		},
 	} {

@@ -99,18 +99,18 @@ func TestManagedCluster_ShowsKubeletIdentity(t *testing.T) {
 	f.restart()
 	f.put(at+aksVersion, f.clusterBody("", nil))
 	if got := f.kubelet(at); !reflect.DeepEqual(got, kubelet) {
-		t.Errorf("after updates and a restart it is %v, was %v", got, kubelet)
+		t.Errorf("after updates and a restart: got %v, want %v", got, kubelet)
 	}
 
 	f.delete(at + aksVersion)
 	if status, code := f.call(http.MethodGet, id+identityVersion, nil); status != http.StatusNotFound {
-		t.Errorf("without the cluster it is read with %d %s", status, code)
+		t.Errorf("GET without the cluster: %d %s", status, code)
 	}
 	_, err = f.assign(group, vaultReader, principal, nil)
 	f.refused(err, http.StatusBadRequest, "PrincipalNotFound")
 	f.put(at+aksVersion, f.clusterBody("", nil))
 	if f.kubelet(at)["objectId"] == principal {
-		t.Error("a cluster made anew has the identity of the old one")
+		t.Error("a new cluster has the identity of the old one")
 	}
 }
 
@@ -166,7 +166,7 @@ func TestManagedCluster_ShowsAddressesOfLoadBalancer(t *testing.T) {
 		t.Errorf("with one address again it shows %v, showed %v", got, ids)
 	}
 	if status, _ := f.call(http.MethodGet, three[2]+vnetVersion, nil); status != http.StatusNotFound {
-		t.Errorf("an address too many is read with %d", status)
+		t.Errorf("GET of the surplus address: %d", status)
 	}
 
 	other := f.clusterIn("other", "")
@@ -175,7 +175,7 @@ func TestManagedCluster_ShowsAddressesOfLoadBalancer(t *testing.T) {
 	}
 	f.delete(at + aksVersion)
 	if status, _ := f.call(http.MethodGet, ids[0]+vnetVersion, nil); status != http.StatusNotFound {
-		t.Errorf("without the cluster the address is read with %d", status)
+		t.Errorf("GET of the address without the cluster: %d", status)
 	}
 }
 
@@ -192,7 +192,7 @@ func TestManagedCluster_ShowsAddressesOfNATGateway(t *testing.T) {
 	}
 	f.get(ids[0] + vnetVersion)
 	if status, _ := f.call(http.MethodGet, before[0]+vnetVersion, nil); status != http.StatusNotFound {
-		t.Errorf("the load balancer's address is read with %d", status)
+		t.Errorf("GET of the load balancer's address: %d", status)
 	}
 }
 
@@ -260,7 +260,7 @@ func TestManagedCluster_UsesGivenOutboundAddresses(t *testing.T) {
 	}{
 		"another cluster's":  {given(own), "PublicIPAddressInUse"},
 		"a NAT gateway's":    {given(path("resourceGroups/g") + addresses + "out"), "PublicIPAddressInUse"},
-		"one that is not":    {given(own + "x"), "InvalidResourceReference"},
+		"a missing one":      {given(own + "x"), "InvalidResourceReference"},
 		"a prefix":           {prefixes, "NotImplemented"},
 		"IPv6":               {balanced(m{"managedOutboundIPs": m{"countIPv6": 1}}), "NotImplemented"},
 		"none":               {balanced(m{"managedOutboundIPs": m{"count": 0}}), "InvalidParameter"},
@@ -320,7 +320,7 @@ func TestManagedCluster_HasNodeResourceGroup(t *testing.T) {
 	f.put(at+aksVersion, named)
 	f.delete(path("resourceGroups/g") + groupVersion)
 	if got := read("nodes"); got["id"] != nil {
-		t.Errorf("without the cluster's group that of the nodes is %v", got)
+		t.Errorf("the node resource group without the cluster's group: %v", got)
 	}
 }
 
@@ -337,7 +337,7 @@ func TestManagedCluster_IsDeletedWithoutNodeResourceGroup(t *testing.T) {
 	}
 	f.put(at+aksVersion, f.clusterBody("", nil))
 	if got := f.kubelet(at); !reflect.DeepEqual(got, kubelet) {
-		t.Errorf("an update makes %v of %v", got, kubelet)
+		t.Errorf("after an update: got %v, want %v", got, kubelet)
 	}
 	f.get(f.outboundIDs(at, "loadBalancerProfile")[0] + vnetVersion)
 	f.delete(path(nodeGroup) + groupVersion)
@@ -396,6 +396,6 @@ func TestManagedCluster_OfOlderHomeGetsNodeResourceGroup(t *testing.T) {
 	f.get(f.kubelet(at)["resourceId"].(string) + identityVersion)
 	f.delete(at + aksVersion)
 	if status, _ := f.call(http.MethodGet, path(nodeGroup)+groupVersion, nil); status != http.StatusNotFound {
-		t.Errorf("without the cluster the group of its nodes is read with %d", status)
+		t.Errorf("GET of the node resource group without the cluster: %d", status)
 	}
 }

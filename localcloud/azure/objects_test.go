@@ -141,7 +141,7 @@ func TestKey_FollowsRotationPolicy(t *testing.T) {
 		}
 	}
 	if status, _ := w.call(http.MethodGet, w.vaultID+"/keys/refused"+objectVersion, nil); status != http.StatusNotFound {
-		t.Errorf("a key that was refused: %d", status)
+		t.Errorf("GET of the refused key: %d", status)
 	}
 }
 
@@ -197,7 +197,7 @@ func TestKey_IsNotChangedByPUT(t *testing.T) {
 		},
 	} {
 		if again := w.put(id, key(change)); !reflect.DeepEqual(again, first) {
-			t.Errorf("with %s changed the key is %v, and was %v", name, again, first)
+			t.Errorf("with another %s: got %v, want %v", name, again, first)
 		}
 	}
 	for name, change := range map[string]m{

@@ -43,15 +43,15 @@ func TestAgentPools_AreCreatedAndDeleted(t *testing.T) {
 	f.group("g")
 	_, err := f.putCluster(nil)
 	f.must(err)
-	put, err := f.pools().
-		BeginCreateOrUpdate(t.Context(), "g", "aks", "spot", armcontainerservice.AgentPool{Properties: &armcontainerservice.ManagedClusterAgentPoolProfileProperties{
-			VMSize:            to.Ptr("Standard_D2s_v5"),
-			Mode:              to.Ptr(armcontainerservice.AgentPoolModeUser),
-			EnableAutoScaling: to.Ptr(true),
-			MinCount:          to.Ptr[int32](0),
-			MaxCount:          to.Ptr[int32](3),
-			ScaleSetPriority:  to.Ptr(armcontainerservice.ScaleSetPrioritySpot),
-		}}, nil)
+	spot := armcontainerservice.AgentPool{Properties: &armcontainerservice.ManagedClusterAgentPoolProfileProperties{
+		VMSize:            to.Ptr("Standard_D2s_v5"),
+		Mode:              to.Ptr(armcontainerservice.AgentPoolModeUser),
+		EnableAutoScaling: to.Ptr(true),
+		MinCount:          to.Ptr[int32](0),
+		MaxCount:          to.Ptr[int32](3),
+		ScaleSetPriority:  to.Ptr(armcontainerservice.ScaleSetPrioritySpot),
+	}}
+	put, err := f.pools().BeginCreateOrUpdate(t.Context(), "g", "aks", "spot", spot, nil)
 	f.must(err)
 	made, err := put.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: 1})
 	f.must(err)
@@ -66,7 +66,7 @@ func TestAgentPools_AreCreatedAndDeleted(t *testing.T) {
 		t.Errorf("the cluster has %s", got)
 	}
 	if f.clusters.starts() != starts+1 || f.clusters.started[starts] != f.clusters.started[0] {
-		t.Error("a pool changes what the cluster is to be")
+		t.Error("a pool changes the cluster's specification")
 	}
 
 	gone, err := f.pools().BeginDelete(t.Context(), "g", "aks", "spot", nil)
@@ -127,7 +127,7 @@ func TestAgentPools_SystemPoolCanBeReplaced(t *testing.T) {
 	f.must(err)
 	if status, code := f.call(http.MethodDelete, path(aksID)+"/agentPools/system"+aksVersion,
 		nil); status != http.StatusAccepted {
-		t.Errorf("the first one is not deleted: %d %s", status, code)
+		t.Errorf("deleting the first pool: %d %s", status, code)
 	}
 	f.must(f.cloud.Settle(t.Context()))
 	_, err = f.putCluster(takeOver)
@@ -276,7 +276,7 @@ func TestAgentPools_RefuseInvalidBodies(t *testing.T) {
 		code   string
 	}{
 		"name":                 {"Has-Dashes", m{}, "InvalidParameter"},
-		"size left out":        {"one", m{"vmSize": nil}, "InvalidParameter"},
+		"no VM size":           {"one", m{"vmSize": nil}, "InvalidParameter"},
 		"mode":                 {"one", m{"mode": "Both"}, "InvalidParameter"},
 		"system without nodes": {"one", m{"mode": "System", "count": 0}, "InvalidParameter"},
 		"system on spot":       {"one", m{"mode": "System", "scaleSetPriority": "Spot"}, "InvalidParameter"},
@@ -295,7 +295,7 @@ func TestAgentPools_RefuseInvalidBodies(t *testing.T) {
 		"zone":           {"one", m{"availabilityZones": []string{"4"}}, "AvailabilityZoneNotSupported"},
 		"pods":           {"one", m{"maxPods": 9}, "InvalidParameter"},
 		"disk":           {"one", m{"osDiskType": "Floppy"}, "InvalidParameter"},
-		"subnet that is not there": {
+		"missing subnet": {
 			"one", m{"vnetSubnetID": path("resourceGroups/g") + networks + "vnet/subnets/none"}, "InvalidResourceReference",
 		},
 		"what AKS does not know":    {"one", m{"nodeColour": "red"}, "InvalidRequestContent"},
@@ -354,7 +354,7 @@ func TestMaintenanceConfigurations_AreStoredAndValidated(t *testing.T) {
 		"two schedules": {
 			"aksManagedAutoUpgradeSchedule", window(m{"daily": m{"intervalDays": 1}, "weekly": weekly["weekly"]}),
 		},
-		"a day of its own": {
+		"an unknown day": {
 			"aksManagedAutoUpgradeSchedule", window(m{"weekly": m{"intervalWeeks": 1, "dayOfWeek": "Caturday"}}),
 		},
 		"every eighth week": {
@@ -486,7 +486,7 @@ func TestManagedCluster_AcceptsProductionBody(t *testing.T) {
 			func(p m) { p["apiServerAccessProfile"].(m)["authorizedIPRanges"] = []string{"10.0.0.0/8"} }, "InvalidParameter",
 		},
 		"channel": {func(p m) { p["autoUpgradeProfile"].(m)["upgradeChannel"] = "beta" }, "InvalidParameter"},
-		"channels that do not go": {
+		"incompatible channels": {
 			func(p m) { p["autoUpgradeProfile"] = m{"upgradeChannel": "node-image", "nodeOSUpgradeChannel": "None"} },
 			"InvalidParameter",
 		},
@@ -505,7 +505,7 @@ func TestManagedCluster_AcceptsProductionBody(t *testing.T) {
 		"policy without its dataplane": {
 			func(p m) { p["networkProfile"].(m)["networkDataplane"] = "azure" }, "InvalidParameter",
 		},
-		"ranges that overlap": {
+		"overlapping ranges": {
 			func(p m) { p["networkProfile"].(m)["podCidr"] = "10.245.0.0/20" }, "ServiceCidrOverlapPodCidr",
 		},
 		"DNS outside": {
@@ -523,7 +523,7 @@ func TestManagedCluster_AcceptsProductionBody(t *testing.T) {
 	unknown := body()
 	unknown["identity"] = m{"type": "UserAssigned", "userAssignedIdentities": m{*uai.ID + "x": m{}}}
 	if status, code := f.call(http.MethodPut, at, unknown); code != "FailedIdentityOperation" {
-		t.Errorf("an identity that is not there: %d %s", status, code)
+		t.Errorf("missing identity: %d %s", status, code)
 	}
 }
 
@@ -578,7 +578,7 @@ func TestManagedCluster_KeepsOmittedSettings(t *testing.T) {
 		}
 	}
 	if len(addons) != 3 {
-		t.Errorf("an add-on is there twice: %v", addons)
+		t.Errorf("duplicate add-on: %v", addons)
 	}
 
 	properties["addonProfiles"].(m)["azurepolicy"], properties["addonProfiles"].(m)["omsagent"] = m{

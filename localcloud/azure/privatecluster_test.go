@@ -66,10 +66,10 @@ func TestAPIServer_AdmitsAuthorizedRangesOnly(t *testing.T) {
 	} {
 		f.put(at, body(strings.Fields(ranges)...))
 		if got := [2]bool{reaches(f.client), reaches(other)}; got != want {
-			t.Errorf("%q lets in %t, want %t", ranges, got, want)
+			t.Errorf("%q: admitted: %t, want %t", ranges, got, want)
 		}
 		if !reaches(own) {
-			t.Errorf("%q keeps the cluster's own nodes out", ranges)
+			t.Errorf("%q excludes the cluster's own nodes", ranges)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func TestAPIServer_PrivateIsReachedFromItsNetwork(t *testing.T) {
 	for _, name := range []string{name, public} {
 		reaches := f.server(name)
 		if reaches(f.client) || reaches(outside) || !reaches(inside) || !reaches(f.from(path(aksID))) {
-			t.Errorf("%s leads there from somewhere else", name)
+			t.Errorf("%s is reachable from another network", name)
 		}
 	}
 	kubeconfig := func(options *armcontainerservice.ManagedClustersClientListClusterUserCredentialsOptions) string {
@@ -120,7 +120,7 @@ func TestAPIServer_PrivateIsReachedFromItsNetwork(t *testing.T) {
 	}
 	f.put(at, f.clusterBody(network+"/subnets/nodes", nil))
 	if p := f.get(at); p["fqdn"] != nil || p["privateFQDN"] != name {
-		t.Errorf("an update that does not mention them makes the names %v and %v", p["privateFQDN"], p["fqdn"])
+		t.Errorf("after an update that omits them, the names are %v and %v", p["privateFQDN"], p["fqdn"])
 	}
 	for what, test := range map[string]struct {
 		body m
@@ -159,7 +159,7 @@ func TestAPIServer_PrivateIsReachedFromItsNetwork(t *testing.T) {
 	other := strings.TrimSuffix(path(aksID), "aks") + "public" + aksVersion
 	f.put(other, public2)
 	if status, code := f.call(http.MethodPut, other, f.clusterBody("", private(nil))); code != "PropertyChangeNotAllowed" {
-		t.Errorf("a public one that becomes private: %d %s", status, code)
+		t.Errorf("public to private: %d %s", status, code)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestManagedCluster_PrivateRequiresRoleOnZone(t *testing.T) {
 	inside := f.from(f.clusterIn("inside", network+"/subnets/beside"))
 	reaches := f.server(name)
 	if reaches(f.client) || !reaches(inside) {
-		t.Error("its name leads there from somewhere else")
+		t.Error("its name is reachable from another network")
 	}
 	if status, code := f.call(http.MethodDelete, zone+zoneVersion, nil); code != "CannotDeleteResource" {
 		t.Errorf("DELETE of the zone: %d %s", status, code)
@@ -218,11 +218,11 @@ func TestManagedCluster_PrivateRequiresRoleOnZone(t *testing.T) {
 		t.Errorf("DELETE of the link: %d %s", status, code)
 	}
 	if reaches(inside) {
-		t.Error("a name in a zone that is not linked is known")
+		t.Error("a name in an unlinked zone resolves")
 	}
 	f.put(at, body(zone))
 	if !reaches(inside) {
-		t.Error("an update does not link the zone again")
+		t.Error("an update did not link the zone again")
 	}
 	if status, code := f.call(http.MethodDelete, at, nil); status != http.StatusAccepted {
 		t.Fatalf("DELETE: %d %s", status, code)

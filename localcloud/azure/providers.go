@@ -19,7 +19,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/storage"
 )
 
-// providers are the resource providers that Resource Manager serves.
+// providers returns the resource providers that Resource Manager serves.
 func providers(
 	clusters *containerservice.Service,
 	federatedWriteTime time.Duration,
@@ -32,8 +32,7 @@ func providers(
 	}
 }
 
-// ParseTimes reads a profile of how long operations take: "instant", "azure", or "azure/" and a number that Azure's times are
-// divided by.
+// ParseTimes parses a profile of operation times: "instant", "azure", or "azure/" and a divisor of Azure's times.
 func ParseTimes(profile string) (arm.Times, error) {
 	var types []arm.Type
 	for _, provider := range providers(containerservice.New(containerservice.Config{}), 0, nil) {

@@ -22,7 +22,7 @@ func TestProviders_VersionsCanRetire(t *testing.T) {
 	}
 	slices.Sort(served)
 	if served = slices.Compact(served); !slices.Equal(served, faults.Providers) {
-		t.Errorf("a plan of faults knows %v, and %v are served", faults.Providers, served)
+		t.Errorf("fault plans have %v, want %v", faults.Providers, served)
 	}
 }
 
@@ -32,7 +32,7 @@ func TestProviders_TypesHaveSpecification(t *testing.T) {
 	for _, provider := range providers(containerservice.New(containerservice.Config{}), 0, nil) {
 		for _, kind := range provider.Types {
 			if kind.Put != nil && len(specs.Versions(kind.Name)) == 0 {
-				t.Errorf("%s is not described", kind.Name)
+				t.Errorf("%s has no specification", kind.Name)
 			}
 		}
 	}
@@ -50,7 +50,7 @@ func TestTimes_AreFractionsOfAzures(t *testing.T) {
 	}
 	for _, profile := range []string{"azure/0", "azure/x", "instant/2", "aws"} {
 		if _, err := ParseTimes(profile); err == nil {
-			t.Errorf("%q is taken", profile)
+			t.Errorf("%q: accepted", profile)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"sync"
 )
 
-// recorded writes what Resource Manager is sent into a folder, a file for each resource: the last body of a PUT, and the API version.
-// The values of secrets are left out.
+// recorded writes requests to Resource Manager into a folder, one file per resource with the last body of a PUT and its
+// API version. It omits the values of secrets.
 func recorded(dir string, h http.Handler) http.Handler {
 	var mu sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +32,7 @@ func recorded(dir string, h http.Handler) http.Handler {
 			mu.Lock()
 			err = record(dir, r, content)
 			mu.Unlock()
-			if err != nil { // whoever asked for it must not miss a part of it
+			if err != nil { // an incomplete record must not go unnoticed
 				http.Error(w, "recording the request: "+err.Error(), http.StatusInternalServerError)
 				return
 			}
@@ -41,7 +41,7 @@ func recorded(dir string, h http.Handler) http.Handler {
 	})
 }
 
-// asked writes who is asked a right for which action, by object id, into a file of the folder: each once.
+// asked writes each principal's object ID and requested action into a file of the folder, without duplicates.
 func asked(dir string, log *slog.Logger) func(objectID, action string) {
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -64,8 +64,8 @@ func asked(dir string, log *slog.Logger) func(objectID, action string) {
 	}
 }
 
-// hideSecrets overwrites the values of secrets and the URLs of webhooks, which may have a token in them, at every depth: a template has
-// resources in it.
+// hideSecrets overwrites the values of secrets and the URLs of webhooks, which may contain a token. It does so at every
+// depth, because templates contain resources.
 func hideSecrets(value any) {
 	switch value := value.(type) {
 	case map[string]any:
@@ -89,7 +89,7 @@ func hideSecrets(value any) {
 func record(dir string, r *http.Request, content []byte) error {
 	var body map[string]any
 	if json.Unmarshal(content, &body) != nil {
-		return nil // Resource Manager will say so
+		return nil // Resource Manager reports the error
 	}
 	hideSecrets(body)
 	text, err := json.MarshalIndent(map[string]any{
@@ -99,7 +99,7 @@ func record(dir string, r *http.Request, content []byte) error {
 		return err
 	}
 	name := strings.ReplaceAll(strings.ToLower(strings.Trim(r.URL.Path, "/")), "/", "_")
-	if len(name) > 200 { // of a file
+	if len(name) > 200 { // limit of file names
 		name = name[len(name)-200:]
 	}
 	return os.WriteFile(filepath.Join(dir, name+".json"), append(text, '\n'), 0o600)

@@ -68,7 +68,7 @@ func TestVault_DeletedReservesItsName(t *testing.T) {
 	deleted, err := f.vaults().GetDeleted(f.Context(), "kv-one", location, nil)
 	f.must(err)
 	if days := deleted.Properties.ScheduledPurgeDate.Sub(*deleted.Properties.DeletionDate).Hours() / 24; days != 90 {
-		t.Errorf("it is kept for %v days, want 90", days)
+		t.Errorf("retention is %v days, want 90", days)
 	}
 
 	f.must(
@@ -97,7 +97,7 @@ func TestVault_PurgeProtectionCannotBeDisabled(t *testing.T) {
 	got, err := f.vaults().Get(f.Context(), "g", "kv-two", nil)
 	f.must(err)
 	if got.Properties.EnablePurgeProtection == nil || !*got.Properties.EnablePurgeProtection {
-		t.Error("an update that leaves it out switched it off")
+		t.Error("an update that omits it disabled it")
 	}
 	_, err = f.vaults().Delete(f.Context(), "g", "kv-two", nil)
 	f.must(err)
@@ -209,8 +209,11 @@ func TestResourceManager_RefusesInvalidRequests(t *testing.T) {
 			m{"location": location, "properties": m{"identityProfile": m{"kubeletidentity": m{"issuer": "x"}}}},
 			"InvalidRequestContent",
 		},
-		"deep in a list": {path("resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c?api-version=2024-09-01"),
-			m{"location": location, "properties": m{"agentPoolProfiles": []m{{"name": "p", "size": 1}}}}, "InvalidRequestContent"},
+		"deep in a list": {
+			path("resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c?api-version=2024-09-01"),
+			m{"location": location, "properties": m{"agentPoolProfiles": []m{{"name": "p", "size": 1}}}},
+			"InvalidRequestContent",
+		},
 
 		"API version": {vault + "?api-version=2015-01-01", m{"location": location}, "NoRegisteredProviderFound"},
 		"API version of a group": {
@@ -237,10 +240,17 @@ func TestResourceManager_RefusesInvalidRequests(t *testing.T) {
 		"location": {
 			path("resourceGroups/h?api-version=2022-09-01"), m{"location": "atlantis"}, "LocationNotAvailableForResourceType",
 		},
-		"group that is not there": {path("resourceGroups/none/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai?api-version=2023-01-31"),
-			m{"location": location}, "ResourceGroupNotFound"},
-		"parent that is not there": {path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/none/secrets/s?api-version=2023-02-01"),
-			m{"properties": m{"value": "v"}}, "ParentResourceNotFound"},
+		"missing group": {
+			path("resourceGroups/none/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai") +
+				"?api-version=2023-01-31",
+			m{"location": location},
+			"ResourceGroupNotFound",
+		},
+		"missing parent": {
+			path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/none/secrets/s?api-version=2023-02-01"),
+			m{"properties": m{"value": "v"}},
+			"ParentResourceNotFound",
+		},
 	} {
 		if status, code := f.call(http.MethodPut, test.path, test.body); status < 400 || code != test.code {
 			t.Errorf("%s: %d %s, want %s", name, status, code, test.code)
@@ -255,7 +265,7 @@ func TestResourceManager_RefusesInvalidRequests(t *testing.T) {
 		path("resourceGroups/g/providers/Microsoft.Sql/servers/s?api-version=2023-08-01"),
 		m{},
 	); status != http.StatusNotImplemented {
-		t.Errorf("a service that is not here: %d %s, want 501", status, code)
+		t.Errorf("an unsupported service: %d %s, want 501", status, code)
 	}
 }
 
@@ -314,10 +324,11 @@ func TestFederatedCredentials_ConcurrentWritesConflict(t *testing.T) {
 			})
 		}
 		all.Wait()
+		const concurrent = "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity"
 		for _, err := range errs {
 			var refusal *azcore.ResponseError
 			switch {
-			case errors.As(err, &refusal) && refusal.ErrorCode == "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity":
+			case errors.As(err, &refusal) && refusal.ErrorCode == concurrent:
 				conflicts++
 			case err != nil:
 				t.Error(err)
@@ -478,7 +489,7 @@ func TestManagedCluster_IsCreatedWithIssuerAndKubeconfig(t *testing.T) {
 	f.must(err)
 	if *again.Properties.OidcIssuerProfile.IssuerURL != issuer ||
 		*again.Identity.PrincipalID != *made.Identity.PrincipalID {
-		t.Error("an update made another issuer or identity")
+		t.Error("an update changed the issuer or the identity")
 	}
 	poller, err := f.managedClusters().BeginDelete(f.Context(), "g", "aks", nil)
 	f.must(err)
@@ -490,7 +501,7 @@ func TestManagedCluster_IsCreatedWithIssuerAndKubeconfig(t *testing.T) {
 	anew, err := f.putCluster(nil)
 	f.must(err)
 	if *anew.Properties.OidcIssuerProfile.IssuerURL == issuer {
-		t.Error("a cluster made anew has the issuer of the old one")
+		t.Error("a new cluster has the issuer of the old one")
 	}
 }
 
@@ -552,7 +563,7 @@ func TestManagedCluster_RefusesInvalidBodies(t *testing.T) {
 		"name of a pool": func(p *armcontainerservice.ManagedClusterProperties) {
 			p.AgentPoolProfiles[0].Name = to.Ptr("Has-Dashes")
 		},
-		"size left out": func(p *armcontainerservice.ManagedClusterProperties) { p.AgentPoolProfiles[0].VMSize = nil },
+		"no VM size": func(p *armcontainerservice.ManagedClusterProperties) { p.AgentPoolProfiles[0].VMSize = nil },
 		"poll interval": func(p *armcontainerservice.ManagedClusterProperties) {
 			p.AddonProfiles["azureKeyvaultSecretsProvider"].Config["rotationPollInterval"] = to.Ptr("soon")
 		},
@@ -625,7 +636,7 @@ func TestRestart_KeepsResourcesAndResumesOperations(t *testing.T) {
 	before := f.clusters.starts()
 	f.start()
 	if f.cloud.Credentials() != credentials {
-		t.Error("the owner is another one")
+		t.Error("the owner changed")
 	}
 	f.must(f.cloud.Settle(f.Context()))
 	if f.clusters.starts() != before+1 {

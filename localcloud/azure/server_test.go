@@ -58,8 +58,9 @@ func TestServers_NeverRedirect(t *testing.T) {
 	f := newFixture(t)
 	for _, host := range hosts {
 		for _, path := range []string{
-			"//", "//secrets/x", "/secrets//x", "/./faults", "/faults/..", "/../faults", "/a/%2e%2e/faults", "/faults/", "/" + azure.TenantID + "//oauth2/v2.0/token",
-			"/" + azure.TenantID + "/x/../discovery/v2.0/keys", "//.well-known/jwks", "/oidc/.well-known/openid-configuration/",
+			"//", "//secrets/x", "/secrets//x", "/./faults", "/faults/..", "/../faults", "/a/%2e%2e/faults", "/faults/",
+			"/" + azure.TenantID + "//oauth2/v2.0/token", "/" + azure.TenantID + "/x/../discovery/v2.0/keys",
+			"//.well-known/jwks", "/oidc/.well-known/openid-configuration/",
 		} {
 			for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 				resp := f.raw(method, host, path, "application/json", http.NoBody)
@@ -130,7 +131,12 @@ func TestServers_AnswerAnyBody(t *testing.T) {
 		},
 		"two values": {func() io.Reader { return strings.NewReader("[] []") }, 0, nil},
 		"aliases": {func() io.Reader {
-			return strings.NewReader("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e]\n")
+			return strings.NewReader("a: &a [x,x,x,x,x,x,x,x,x]\n" +
+				"b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" +
+				"c: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n" +
+				"d: &d [*c,*c,*c,*c,*c,*c,*c]\n" +
+				"e: &e [*d,*d,*d,*d,*d,*d,*d]\n" +
+				"f: [*e,*e,*e,*e,*e,*e]\n")
 		}, 0, nil},
 	} {
 		for _, at := range asked {

@@ -65,7 +65,9 @@ func TestBodies_ViolatingSpecificationAreRefused(t *testing.T) {
 		words []string
 	}{
 		"everything at once": {
-			kv + "?api-version=2023-02-01", vaultWith(m{"tenantId": "hidden", "sku": m{"name": "hidden"}, "accessPolicies": []m{{"objectId": "o"}}}), "BadRequest",
+			kv + "?api-version=2023-02-01",
+			vaultWith(m{"tenantId": "hidden", "sku": m{"name": "hidden"}, "accessPolicies": []m{{"objectId": "o"}}}),
+			"BadRequest",
 			[]string{
 				"properties.tenantId",
 				"properties.sku.family",
@@ -82,29 +84,33 @@ func TestBodies_ViolatingSpecificationAreRefused(t *testing.T) {
 			"InvalidRequestContent", []string{"osDiskSizeGB", "drainTimeoutInMinutes"},
 		},
 		"the provider's code": {
-			cluster + "?api-version=2023-10-01", f.clusterBody("", m{"agentPoolProfiles": []m{{"name": "p", "osDiskSizeGB": 2049}}}), "InvalidParameter", []string{"2048"},
+			cluster + "?api-version=2023-10-01",
+			f.clusterBody("", m{"agentPoolProfiles": []m{{"name": "p", "osDiskSizeGB": 2049}}}),
+			"InvalidParameter", []string{"2048"},
 		},
 		"a newer property": {
-			cluster + "?api-version=2022-11-01", f.clusterBody("", m{"serviceMeshProfile": m{"mode": "Istio"}}), "InvalidRequestContent", []string{"serviceMeshProfile"},
+			cluster + "?api-version=2022-11-01",
+			f.clusterBody("", m{"serviceMeshProfile": m{"mode": "Istio"}}),
+			"InvalidRequestContent", []string{"serviceMeshProfile"},
 		},
 		"a property of a preview": {
-			cluster + "?api-version=2024-05-02-preview", f.clusterBody("", m{"safeguardsProfile": m{"level": "Off"}}), "NotImplemented", []string{"safeguardsProfile"},
+			cluster + "?api-version=2024-05-02-preview",
+			f.clusterBody("", m{"safeguardsProfile": m{"level": "Off"}}),
+			"NotImplemented", []string{"safeguardsProfile"},
 		},
-		"one that no version has": {
+		"a property of no version": {
 			path("resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v?api-version=2023-09-01"), m{
 				"location": location, "properties": m{"colour": "red"},
 			},
 			"InvalidRequestContent", []string{"properties.colour"},
 		},
 		"read-only": {
-			kv + "?api-version=2023-02-01", vaultWith(m{"hsmPoolResourceId": "/hidden"}), "BadRequest", []string{
-				"properties.hsmPoolResourceId",
-			},
+			kv + "?api-version=2023-02-01", vaultWith(m{"hsmPoolResourceId": "/hidden"}),
+			"BadRequest", []string{"properties.hsmPoolResourceId"},
 		},
-		"of a version that is not described": {
-			kv + "?api-version=2024-11-01", vaultWith(m{"tenantId": 1}), "InvalidRequestContent", []string{
-				"properties.tenantId",
-			},
+		"version without a specification": {
+			kv + "?api-version=2024-11-01", vaultWith(m{"tenantId": 1}),
+			"InvalidRequestContent", []string{"properties.tenantId"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +144,7 @@ func TestBodies_ReadAreAcceptedAgain(t *testing.T) {
 	_, read := f.ask(http.MethodGet, at, nil)
 	properties := read["properties"].(map[string]any)
 	if properties["provisioningState"] != "Succeeded" {
-		t.Fatalf("there is nothing read-only in %v", read)
+		t.Fatalf("%v has no read-only property", read)
 	}
 	properties["subnets"] = slices.Insert(properties["subnets"].([]any), 0,
 		any(m{"name": "b", "properties": m{"addressPrefix": "10.0.1.0/24"}}))
@@ -147,7 +153,7 @@ func TestBodies_ReadAreAcceptedAgain(t *testing.T) {
 	}
 	properties["provisioningState"] = "Failed"
 	if status, answer := f.ask(http.MethodPut, at, read); status != http.StatusBadRequest {
-		t.Errorf("a state of the client's own: %d %v", status, answer)
+		t.Errorf("a state set by the client: %d %v", status, answer)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestRoleAssignment_IgnoresSpellingOfScope(t *testing.T) {
 				continue
 			}
 			if !reads() {
-				t.Errorf("%s: the role at %s does not count", name, way[0])
+				t.Errorf("%s: the role at %s has no effect", name, way[0])
 			}
 			if status, code := w.call(http.MethodPut, way[1]+roles+uuid.NewString()+version,
 				body); code != "RoleAssignmentExists" {
@@ -57,7 +57,7 @@ func TestRoleAssignment_IgnoresSpellingOfScope(t *testing.T) {
 				t.Errorf("%s: DELETE: %d %s", name, status, code)
 			}
 			if reads() {
-				t.Fatalf("%s: the role at %s stays after it was deleted at %s", name, way[0], way[1])
+				t.Fatalf("%s: the role at %s still has an effect after its deletion at %s", name, way[0], way[1])
 			}
 		}
 	}
@@ -87,7 +87,7 @@ func TestLock_IgnoresSpellingOfScope(t *testing.T) {
 		}
 		f.must(f.lock(vault, armlocks.LockLevelCanNotDelete))
 		if status, code := f.call(http.MethodDelete, spelling+version, nil); code != "ScopeLocked" {
-			t.Fatalf("%s: deleted in spite of the lock: %d %s", name, status, code)
+			t.Fatalf("%s: deleted despite the lock: %d %s", name, status, code)
 		}
 		f.must(f.unlock(vault))
 	}
@@ -134,6 +134,6 @@ func TestResource_IgnoresSpellingOfID(t *testing.T) {
 	if status, code := f.call(http.MethodPut, strings.Replace(group, "resourceGroups", "re%C5%BFourceGroups", 1)+locks, m{
 		"properties": m{"level": "CanNotDelete"},
 	}); status < 400 {
-		t.Errorf("a lock at a scope that is written with letters that only look the same: %d %s", status, code)
+		t.Errorf("a lock at a scope with similar letters: %d %s", status, code)
 	}
 }

@@ -7,19 +7,20 @@ import (
 	"strings"
 )
 
-// Condition is what has to be so, besides, for a role assignment to let do an action
-// (https://learn.microsoft.com/azure/role-based-access-control/conditions-format). Of its language this is what delegates the
-// management of role assignments: ActionMatches, the three attributes of an assignment, AND, OR, ! and parentheses.
+// Condition is a condition of a role assignment
+// (https://learn.microsoft.com/azure/role-based-access-control/conditions-format). The supported language is the part
+// that delegates the management of role assignments: ActionMatches, the three attributes of an assignment, AND, OR, !
+// and parentheses.
 type Condition func(About) bool
 
-// About is what an action is about, for conditions.
+// About describes the object of an action, for conditions.
 type About struct {
 	Action string
-	// Request is the role assignment that is asked for, and Resource the one that is there. Nil: there is none.
+	// Request is the requested role assignment, Resource the existing one. Nil means none.
 	Request, Resource *Assignment
 }
 
-// words are those of the language that are known here.
+// words matches the supported words of the language.
 var words = regexp.MustCompile(`(?i)^\s*(?:` + strings.Join([]string{
 	`(ActionMatches\s*\{\s*'([^'{}]+)'\s*\})`,
 	`(@(Request|Resource)\s*\[\s*Microsoft\.Authorization/roleAssignments:(RoleDefinitionId|PrincipalId|PrincipalType)\s*\]\s*` +
@@ -29,10 +30,10 @@ var words = regexp.MustCompile(`(?i)^\s*(?:` + strings.Join([]string{
 
 var guids = regexp.MustCompile(`^(?i)[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
 
-// conditionMax keeps the parser, which calls itself for each parenthesis, within the stack.
+// conditionMax limits the length of a condition, because the parser recurses for each parenthesis.
 const conditionMax = 64 << 10
 
-// ParseCondition reads a condition. Its error says what is not known here.
+// ParseCondition parses a condition. The error says what is not supported here.
 func ParseCondition(text string) (Condition, error) {
 	if len(text) > conditionMax {
 		return nil, fmt.Errorf("a condition of more than %d bytes", conditionMax)
@@ -46,10 +47,10 @@ func ParseCondition(text string) (Condition, error) {
 	return condition, p.err
 }
 
-// conditionParser goes through a condition a word at a time.
+// conditionParser parses a condition word by word.
 type conditionParser struct {
 	text  string
-	word  string // ( ) ! && ||, or a test, or nothing at the end
+	word  string // ( ) ! && ||, a test, or empty at the end
 	match []string
 	err   error
 }
@@ -84,7 +85,7 @@ func (p *conditionParser) next() {
 	}
 }
 
-// several are conditions with one operator between them. Which of two would go first is for parentheses to say.
+// several parses conditions with the same operator between them. Mixed operators require parentheses.
 func (p *conditionParser) several() Condition {
 	left := p.one()
 	for operator := p.word; p.word == "&&" || p.word == "||"; {
@@ -129,14 +130,9 @@ func (p *conditionParser) one() Condition {
 	return func(About) bool { return false }
 }
 
-// attribute compares an attribute of a role assignment. Of one that there is not, nothing is so.
+// attribute compares an attribute of a role assignment. Every comparison with a missing assignment is false.
 func (p *conditionParser) attribute() Condition {
-	request, name, operator := strings.EqualFold(
-		p.match[4],
-		"Request",
-	), strings.ToLower(
-		p.match[5],
-	), strings.ToLower(
+	request, name, operator := strings.EqualFold(p.match[4], "Request"), strings.ToLower(p.match[5]), strings.ToLower(
 		p.match[6],
 	)
 	var values []string
@@ -150,7 +146,7 @@ func (p *conditionParser) attribute() Condition {
 			p.fail()
 		}
 	}
-	if (name == "principaltype") == (operator == "guidequals") { // which is no GUID
+	if (name == "principaltype") == (operator == "guidequals") { // only this attribute is not a GUID
 		p.fail()
 	}
 	p.next()
@@ -163,7 +159,9 @@ func (p *conditionParser) attribute() Condition {
 			return false
 		}
 		is := map[string]string{
-			"roledefinitionid": assignment.RoleID, "principalid": assignment.PrincipalID, "principaltype": assignment.PrincipalType,
+			"roledefinitionid": assignment.RoleID,
+			"principalid":      assignment.PrincipalID,
+			"principaltype":    assignment.PrincipalType,
 		}[name]
 		return slices.ContainsFunc(values, func(value string) bool { return strings.EqualFold(value, is) })
 	}

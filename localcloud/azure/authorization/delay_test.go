@@ -9,7 +9,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-func TestAnAssignmentCountsFromItsTimeOn(t *testing.T) {
+func TestAssignment_TakesEffectAtItsTime(t *testing.T) {
 	st, err := store.Open(filepath.Join(t.TempDir(), "db"))
 	if err != nil {
 		t.Fatal(err)
@@ -18,16 +18,13 @@ func TestAnAssignmentCountsFromItsTimeOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const scope = "/subscriptions/s"
 		if err := st.Update(func(tx *store.Tx) error {
-			return Put(
-				tx,
-				Assignment{
-					ID:          scope + "/a",
-					Scope:       scope,
-					RoleID:      OwnerID,
-					PrincipalID: "p",
-					EffectiveOn: time.Now().Add(time.Minute),
-				},
-			)
+			return Put(tx, Assignment{
+				ID:          scope + "/a",
+				Scope:       scope,
+				RoleID:      OwnerID,
+				PrincipalID: "p",
+				EffectiveOn: time.Now().Add(time.Minute),
+			})
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -6,11 +6,13 @@ import (
 	"time"
 )
 
-// TestParseCondition_OfAnyDepth has a condition that could exhaust the stack, or the time, be refused.
-func TestParseCondition_OfAnyDepth(t *testing.T) {
+// TestParseCondition_RefusesDeepNesting checks conditions that could exhaust the stack or the time.
+func TestParseCondition_RefusesDeepNesting(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"parentheses": strings.Repeat("(", 4<<20), "negations": strings.Repeat("!", 4<<20), "spaces": strings.Repeat("(", 1<<20) + strings.Repeat(" ", 1<<20) + ")",
+		"parentheses": strings.Repeat("(", 4<<20),
+		"negations":   strings.Repeat("!", 4<<20),
+		"spaces":      strings.Repeat("(", 1<<20) + strings.Repeat(" ", 1<<20) + ")",
 	} {
 		begin := time.Now()
 		if _, err := ParseCondition(text); err == nil {
@@ -24,7 +26,10 @@ func TestParseCondition_OfAnyDepth(t *testing.T) {
 
 func FuzzParseCondition(f *testing.F) {
 	for _, seed := range []string{
-		"", "(", "!(!(ActionMatches{'a'}))", "ActionMatches{'Microsoft.Authorization/roleAssignments/write'} AND ActionMatches{'*'}",
+		"",
+		"(",
+		"!(!(ActionMatches{'a'}))",
+		"ActionMatches{'Microsoft.Authorization/roleAssignments/write'} AND ActionMatches{'*'}",
 		"@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {b24988ac-6180-42a0-ab88-20f7382dd24c}",
 		"@Resource[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {'User', 'Group'} || NOT ActionMatches{'x'}",
 	} {
@@ -34,13 +39,11 @@ func FuzzParseCondition(f *testing.F) {
 		condition, err := ParseCondition(text)
 		if err == nil {
 			condition(About{Action: "a"})
-			condition(
-				About{
-					Action:   "Microsoft.Authorization/roleAssignments/write",
-					Request:  &Assignment{PrincipalType: "User"},
-					Resource: &Assignment{},
-				},
-			)
+			condition(About{
+				Action:   "Microsoft.Authorization/roleAssignments/write",
+				Request:  &Assignment{PrincipalType: "User"},
+				Resource: &Assignment{},
+			})
 		}
 	})
 }

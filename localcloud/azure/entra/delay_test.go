@@ -8,7 +8,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-func TestACredentialIsUnknownUntilItsTime(t *testing.T) {
+func TestFederatedCredential_TakesEffectAtItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		credential := FederatedCredential{
 			Issuer:      "i",
@@ -17,10 +17,9 @@ func TestACredentialIsUnknownUntilItsTime(t *testing.T) {
 			EffectiveOn: time.Now().Add(time.Minute),
 		}
 		match := func() error {
-			return matchCredential(
-				[]FederatedCredential{credential},
-				jwt.Claims{Issuer: "i", Subject: "s", Audience: jwt.Audience{"a"}},
-			)
+			return matchCredential([]FederatedCredential{credential}, jwt.Claims{
+				Issuer: "i", Subject: "s", Audience: jwt.Audience{"a"},
+			})
 		}
 		time.Sleep(59 * time.Second)
 		if match() == nil {

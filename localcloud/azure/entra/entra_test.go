@@ -21,7 +21,8 @@ import (
 
 const tenant = "11111111-1111-4111-8111-111111111111"
 
-// reader is an application with a secret that may read the directory; trusting is one that trusts an issuer which nothing answers for.
+// reader is an application with a secret that may read the directory. trusting trusts an issuer whose keys cannot be
+// fetched.
 var (
 	reader = Application{
 		ClientID: "22222222-2222-4222-8222-222222222222", ObjectID: "33333333-3333-4333-8333-333333333333", Name: "reader",
@@ -63,7 +64,7 @@ func newService(t testing.TB) *Service {
 	return s
 }
 
-// answer is what the token endpoint says.
+// answer is a response of the token endpoint.
 type answer struct {
 	Token       string `json:"access_token"`
 	Error       string `json:"error"`
@@ -86,7 +87,7 @@ func (s *Service) ask(t testing.TB, contentType, body string) (int, answer) {
 
 const formType = "application/x-www-form-urlencoded"
 
-// form is a request that is granted, with one parameter changed.
+// form returns a valid token request with one parameter changed.
 func form(changes ...string) url.Values {
 	f := url.Values{
 		"grant_type": {"client_credentials"}, "client_id": {reader.ClientID}, "client_secret": {secret},
@@ -98,7 +99,7 @@ func form(changes ...string) url.Values {
 	return f
 }
 
-func TestToken_SaysWhoAndWhatFor(t *testing.T) {
+func TestToken_NamesPrincipalAndAudience(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, test := range []struct {
@@ -127,7 +128,7 @@ func TestToken_SaysWhoAndWhatFor(t *testing.T) {
 	}
 }
 
-func TestToken_RefusesInEntrasWords(t *testing.T) {
+func TestToken_FailsWithEntrasErrors(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for name, test := range map[string]struct {
@@ -136,18 +137,30 @@ func TestToken_RefusesInEntrasWords(t *testing.T) {
 		error  string
 		code   int
 	}{
-		"nothing":                {url.Values{}, 400, "invalid_request", 900144},
-		"another grant":          {form("grant_type", "password"), 400, "unsupported_grant_type", 70003},
-		"a scope of a user":      {form("scope", "https://vault.azure.net/user_impersonation"), 400, "invalid_scope", 1002012},
-		"two resources":          {form("scope", "https://vault.azure.net/.default https://graph.microsoft.com/.default"), 400, "invalid_scope", 1002012},
-		"nobody's resource":      {form("scope", "https://nobody.example/.default"), 400, "invalid_resource", 500011},
-		"nobody":                 {form("client_id", tenant), 400, "unauthorized_client", 700016},
-		"another secret":         {form("client_secret", "guess"), 401, "invalid_client", 7000215},
-		"no secret":              {form("client_secret", ""), 401, "invalid_client", 7000218},
-		"one without a secret":   {form("client_id", trusting.ClientID, "client_secret", "guess"), 401, "invalid_client", 7000215},
+		"nothing":       {url.Values{}, 400, "invalid_request", 900144},
+		"another grant": {form("grant_type", "password"), 400, "unsupported_grant_type", 70003},
+		"a scope of a user": {
+			form("scope", "https://vault.azure.net/user_impersonation"), 400, "invalid_scope", 1002012,
+		},
+		"two resources": {
+			form("scope", "https://vault.azure.net/.default https://graph.microsoft.com/.default"),
+			400,
+			"invalid_scope",
+			1002012,
+		},
+		"nobody's resource": {form("scope", "https://nobody.example/.default"), 400, "invalid_resource", 500011},
+		"nobody":            {form("client_id", tenant), 400, "unauthorized_client", 700016},
+		"another secret":    {form("client_secret", "guess"), 401, "invalid_client", 7000215},
+		"no secret":         {form("client_secret", ""), 401, "invalid_client", 7000218},
+		"one without a secret": {
+			form("client_id", trusting.ClientID, "client_secret", "guess"), 401, "invalid_client", 7000215,
+		},
 		"an assertion of a kind": {form("client_secret", "", "client_assertion", "x"), 400, "invalid_request", 50027},
 		"an assertion that is none": {
-			form("client_secret", "", "client_assertion", "x", "client_assertion_type", assertionType), 400, "invalid_request", 50027,
+			form("client_secret", "", "client_assertion", "x", "client_assertion_type", assertionType),
+			400,
+			"invalid_request",
+			50027,
 		},
 	} {
 		status, a := s.ask(t, formType, test.form.Encode())
@@ -157,8 +170,8 @@ func TestToken_RefusesInEntrasWords(t *testing.T) {
 	}
 }
 
-// TestConfiguration_OfAnyTenant is what az asks for when somebody signs out.
-func TestConfiguration_OfAnyTenant(t *testing.T) {
+// TestConfiguration_IsServedForAnyTenant sends az's request at sign-out.
+func TestConfiguration_IsServedForAnyTenant(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for of, want := range map[string]struct {
@@ -171,10 +184,8 @@ func TestConfiguration_OfAnyTenant(t *testing.T) {
 		"contoso":       {400, ""},
 	} {
 		w := httptest.NewRecorder()
-		s.ServeHTTP(
-			w,
-			httptest.NewRequest(http.MethodGet, "https://"+Host+"/"+of+"/v2.0/.well-known/openid-configuration", nil),
-		)
+		s.ServeHTTP(w,
+			httptest.NewRequest(http.MethodGet, "https://"+Host+"/"+of+"/v2.0/.well-known/openid-configuration", nil))
 		var got struct {
 			Issuer string `json:"issuer"`
 			Token  string `json:"token_endpoint"`
@@ -186,7 +197,7 @@ func TestConfiguration_OfAnyTenant(t *testing.T) {
 	}
 }
 
-func TestVerify_TakesNoTokenOfAnotherTenant(t *testing.T) {
+func TestVerify_RefusesTokensOfOtherTenants(t *testing.T) {
 	t.Parallel()
 	s, other := newService(t), newService(t)
 	theirs, err := other.issue(reader, Graph)
@@ -243,8 +254,8 @@ func hmacOf(t testing.TB) jose.Signer {
 	return signer
 }
 
-// TestDirectory_KnowsWhoIsInIt by both ids, until it is deleted.
-func TestDirectory_KnowsWhoIsInIt(t *testing.T) {
+// TestDirectory_FindsApplications looks up an application by both IDs, before and after its deletion.
+func TestDirectory_FindsApplications(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	err := s.store.Update(func(tx *store.Tx) error {
@@ -252,15 +263,16 @@ func TestDirectory_KnowsWhoIsInIt(t *testing.T) {
 			return err
 		}
 		for id, want := range map[string]string{
-			"g": "Group", strings.ToUpper(reader.ObjectID): "ServicePrincipal", trusting.ObjectID: "ServicePrincipal", trusting.ClientID: "",
+			"g":                              "Group",
+			strings.ToUpper(reader.ObjectID): "ServicePrincipal",
+			trusting.ObjectID:                "ServicePrincipal",
+			trusting.ClientID:                "",
 		} {
 			if kind, err := PrincipalType(tx, id); err != nil || kind != want {
 				t.Errorf("%s: %q, %v, want %q", id, kind, err, want)
 			}
 		}
-		if all, err := Applications(
-			tx,
-		); err != nil || len(all) != 2 || all[0].ManagedIdentity() ||
+		if all, err := Applications(tx); err != nil || len(all) != 2 || all[0].ManagedIdentity() ||
 			!all[1].ManagedIdentity() {
 			t.Errorf("applications: %+v, %v", all, err)
 		}
@@ -277,14 +289,23 @@ func TestDirectory_KnowsWhoIsInIt(t *testing.T) {
 	}
 }
 
-// FuzzToken has the token endpoint answer any body with a token to who shows the secret, else with one of OAuth's errors.
+// FuzzToken checks that any body is answered with a token, if it has the secret, or with an OAuth error.
 func FuzzToken(f *testing.F) {
 	s := newService(f)
 	f.Add(formType, form().Encode())
 	for _, changes := range [][]string{
 		{"scope", "openid"}, {"client_id", "\x00"}, {"client_secret", ""}, {"client_id", strings.Repeat("x", 40_000)},
 		{"client_secret", "", "client_assertion", "a.b.c", "client_assertion_type", assertionType},
-		{"client_id", trusting.ClientID, "client_secret", "", "client_assertion", assertionFor(f), "client_assertion_type", assertionType},
+		{
+			"client_id",
+			trusting.ClientID,
+			"client_secret",
+			"",
+			"client_assertion",
+			assertionFor(f),
+			"client_assertion_type",
+			assertionType,
+		},
 	} {
 		f.Add(formType, form(changes...).Encode())
 	}
@@ -309,7 +330,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// assertionFor is a token of the issuer that trusting trusts, by a key that this issuer does not publish.
+// assertionFor returns a token of the issuer that trusting trusts, signed with a key that the issuer does not publish.
 func assertionFor(t testing.TB) string {
 	t.Helper()
 	other := newService(t)
@@ -326,7 +347,7 @@ func assertionFor(t testing.TB) string {
 	return token
 }
 
-// FuzzVerify has no token taken but the tenant's own.
+// FuzzVerify checks that only the tenant's own tokens are accepted.
 func FuzzVerify(f *testing.F) {
 	s := newService(f)
 	own, err := s.issue(reader, Graph)

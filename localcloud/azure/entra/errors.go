@@ -9,7 +9,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// authError is a refusal as Entra gives it. Codes: learn.microsoft.com/entra/identity-platform/reference-error-codes.
+// authError is an error of Entra ID. For the codes see
+// learn.microsoft.com/entra/identity-platform/reference-error-codes.
 type authError struct {
 	status int
 	name   string // OAuth's
@@ -46,5 +47,5 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// made are the parts of hosts and paths that are others in every run: without them the same program, brought up again, would not
-// meet the same faults again.
+// made matches the parts of hosts and paths that differ between runs. They are ignored, so that the same program meets
+// the same faults in every run.
 var made = []struct {
 	pattern *regexp.Regexp
 	as      string
@@ -20,8 +20,8 @@ var made = []struct {
 	{regexp.MustCompile(`([a-z])[0-9a-f]{8}(/|$)`), "$1(hex)$2"},
 }
 
-// chance is a number from 0 to 1 that follows from its arguments alone: from the number of a request among those to its path, and
-// not from when it comes among all others, so that what runs in parallel meets the same faults in whatever order it comes.
+// chance returns a number from 0 to 1 that depends only on its arguments: the count of requests to the same path, not
+// the order among all requests. Parallel requests therefore meet the same faults in any order.
 func chance(seed uint64, rule int, method, host, path string, n int) float64 {
 	place := strings.ToLower(host + path)
 	for _, m := range made {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// service answers 200 and counts.
+// service answers 200 and counts requests.
 type service struct {
 	mu   sync.Mutex
 	done int
@@ -24,7 +24,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	s.done++
 }
 
-// ask sends a request through a handler and returns the status, or 0 for a connection that was reset.
+// ask sends a request through a handler. It returns the status, or 0 if the connection was reset.
 func ask(h http.Handler, method, url string) (answer *httptest.ResponseRecorder) {
 	answer = httptest.NewRecorder()
 	defer func() {
@@ -53,7 +53,7 @@ func handler(t *testing.T, plan string) (http.Handler, *service, *Faults) {
 	return f.Handler(s), s, f
 }
 
-func TestARequestMeetsTheSameFaultsWhateverElseIsAsked(t *testing.T) {
+func TestDecide_IsIndependentOfOtherRequests(t *testing.T) {
 	const plan = `{seed: 7, rules: [{rate: 0.3, status: 503}]}`
 	const url = "https://management.azure.com/subscriptions/s/resourceGroups/g"
 	h, _, _ := handler(t, plan)
@@ -84,13 +84,19 @@ func TestARequestMeetsTheSameFaultsWhateverElseIsAsked(t *testing.T) {
 	}
 }
 
-// TestNamesThatAreMadeDoNotDecide brings the same program up twice, as it were.
-func TestNamesThatAreMadeDoNotDecide(t *testing.T) {
+// TestDecide_IgnoresGeneratedNames simulates two runs of the same program.
+func TestDecide_IgnoresGeneratedNames(t *testing.T) {
 	const at = "https://management.azure.com/subscriptions/s/resourceGroups/g/providers/"
 	for _, url := range [][2]string{
 		{at + "Microsoft.KeyVault/vaults/kv-app-x1y2z3/secrets/s", at + "Microsoft.KeyVault/vaults/kv-app-a9b8c7/secrets/s"},
-		{at + "Microsoft.ManagedIdentity/userAssignedIdentities/identity0a1b2c3d", at + "Microsoft.ManagedIdentity/userAssignedIdentities/identity99999999"},
-		{at + "x/roleAssignments/00000000-0000-4000-8000-000000000001", at + "x/roleAssignments/99999999-0000-4000-8000-000000000001"},
+		{
+			at + "Microsoft.ManagedIdentity/userAssignedIdentities/identity0a1b2c3d",
+			at + "Microsoft.ManagedIdentity/userAssignedIdentities/identity99999999",
+		},
+		{
+			at + "x/roleAssignments/00000000-0000-4000-8000-000000000001",
+			at + "x/roleAssignments/99999999-0000-4000-8000-000000000001",
+		},
 		{"https://kv-app-x1y2z3.vault.azure.net/secrets/s", "https://kv-app-a9b8c7.vault.azure.net/secrets/s"},
 	} {
 		first, _, _ := handler(t, `{seed: 1, rules: [{rate: 0.5, status: 500}]}`)
@@ -101,7 +107,7 @@ func TestNamesThatAreMadeDoNotDecide(t *testing.T) {
 	}
 }
 
-func TestEachKindOfFault(t *testing.T) {
+func TestHandler_InjectsEachKindOfFault(t *testing.T) {
 	const url = "https://login.microsoftonline.com/t/oauth2/v2.0/token"
 	for name, test := range map[string]struct {
 		rule         string
@@ -134,34 +140,25 @@ func TestEachKindOfFault(t *testing.T) {
 		}
 	}
 	h, _, _ := handler(t, `rules: [{first: 1, status: 409}]`)
-	if answer := ask(
-		h,
-		http.MethodPut,
-		"https://management.azure.com/x",
-	); !strings.Contains(
-		answer.Body.String(),
-		`{"error":{"code":"AnotherOperationInProgress"`,
-	) {
+	if answer := ask(h, http.MethodPut, "https://management.azure.com/x"); !strings.Contains(answer.Body.String(),
+		`{"error":{"code":"AnotherOperationInProgress"`) {
 		t.Errorf("a conflict is told as %s", answer.Body)
 	}
 }
 
-func TestADelayIsBeforeTheRequestIsDone(t *testing.T) {
+func TestHandler_DelaysBeforeRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, s, _ := handler(t, `rules: [{first: 1, delay: 1m}]`)
 		begin := time.Now()
-		if answer := ask(
-			h,
-			http.MethodGet,
-			"https://x/y",
-		); answer.Code != http.StatusOK || time.Since(begin) != time.Minute ||
+		if answer := ask(h, http.MethodGet,
+			"https://x/y"); answer.Code != http.StatusOK || time.Since(begin) != time.Minute ||
 			s.done != 1 {
 			t.Errorf("status %d after %s, done %d times", answer.Code, time.Since(begin), s.done)
 		}
 	})
 }
 
-func TestAPlanIsChangedAtRunTime(t *testing.T) {
+func TestControl_ChangesPlan(t *testing.T) {
 	h, _, f := handler(t, `{seed: 3, rolesAfter: 20s, rules: [{first: 1, status: 500}]}`)
 	ask(h, http.MethodGet, "https://x/y")
 	honoured := 0
@@ -196,18 +193,15 @@ func TestAPlanIsChangedAtRunTime(t *testing.T) {
 		t.Error("another plan has those honoured that wait")
 	}
 	put(`{"rolesAfter":"1h","rules":[{"first":1,"status":503}]}`)
-	if answer := ask(
-		control,
-		http.MethodDelete,
-		"https://"+Host+"/faults",
-	); answer.Code != http.StatusNoContent || honoured != 1 ||
+	if answer := ask(control, http.MethodDelete,
+		"https://"+Host+"/faults"); answer.Code != http.StatusNoContent || honoured != 1 ||
 		len(f.Plan().Rules) != 0 {
 		t.Errorf("the plan was not ended: %d", answer.Code)
 	}
 }
 
-func TestRetirement(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // which begins on 1 January 2000
+func TestRetired_FollowsVersionsAndDates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the clock starts on 1 January 2000
 		_, _, f := handler(t, `retire:
 - {provider: microsoft.keyvault, before: 2026-02-01, on: 2000-01-02}
 - {provider: Microsoft.Network, before: 2020-01-01}`)
@@ -234,12 +228,18 @@ func TestRetirement(t *testing.T) {
 	})
 }
 
-func TestAPlanThatIsWrongIsRefused(t *testing.T) {
+func TestParse_RefusesInvalidPlans(t *testing.T) {
 	for name, plan := range map[string]string{
-		"unknown key": `{rule: []}`, "neither rate nor first": `{rules: [{status: 500}]}`, "both": `{rules: [{status: 500, rate: 1, first: 1}]}`,
-		"rate": `{rules: [{status: 500, rate: 1.5}]}`, "status": `{rules: [{status: 200, rate: 1}]}`, "nothing happens": `{rules: [{rate: 1}]}`,
-		"pattern": `{rules: [{path: "(", rate: 1, status: 500}]}`, "reset": `{rules: [{rate: 1, reset: later}]}`, "duration": `{rolesAfter: 20}`,
-		"negative duration": `{rolesAfter: -1s}`, "no provider": `{retire: [{before: 2026-02-01}]}`,
+		"unknown key":            `{rule: []}`,
+		"neither rate nor first": `{rules: [{status: 500}]}`,
+		"both":                   `{rules: [{status: 500, rate: 1, first: 1}]}`,
+		"rate":                   `{rules: [{status: 500, rate: 1.5}]}`,
+		"status":                 `{rules: [{status: 200, rate: 1}]}`,
+		"nothing happens":        `{rules: [{rate: 1}]}`,
+		"pattern":                `{rules: [{path: "(", rate: 1, status: 500}]}`,
+		"reset":                  `{rules: [{rate: 1, reset: later}]}`,
+		"duration":               `{rolesAfter: 20}`,
+		"negative duration":      `{rolesAfter: -1s}`, "no provider": `{retire: [{before: 2026-02-01}]}`,
 		"unknown provider":    `{retire: [{provider: Microsoft.Nothing, before: 2026-02-01}]}`,
 		"no version":          `{retire: [{provider: Microsoft.KeyVault}]}`,
 		"version":             `{retire: [{provider: Microsoft.KeyVault, before: 2026-02-30}]}`,

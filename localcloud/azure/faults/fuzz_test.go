@@ -7,12 +7,19 @@ import (
 	"testing"
 )
 
-// FuzzParse has every plan that is taken be the same once it is written and read again, and decide about a request.
+// FuzzParse checks that accepted plans survive a round trip and decide on requests.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		"", "{}", "rules: [{rate: 1, status: 500}]", `{"seed":3,"rolesAfter":"20s","rules":[{"first":1,"status":503,"retryAfter":"1500ms"}]}`,
-		"rules: [{first: 1, path: '(', status: 500}]", "rules: [{first: 1, reset: after, host: '.*', method: PUT|POST, delay: 1ms}]",
-		"retire: [{provider: Microsoft.KeyVault, before: 2026-02-01, on: 2027-01-01}]", "a: &a [*a]", "rules: [{rate: .nan, status: 500}]", "rolesAfter: 1e9h",
+		"",
+		"{}",
+		"rules: [{rate: 1, status: 500}]",
+		`{"seed":3,"rolesAfter":"20s","rules":[{"first":1,"status":503,"retryAfter":"1500ms"}]}`,
+		"rules: [{first: 1, path: '(', status: 500}]",
+		"rules: [{first: 1, reset: after, host: '.*', method: PUT|POST, delay: 1ms}]",
+		"retire: [{provider: Microsoft.KeyVault, before: 2026-02-01, on: 2027-01-01}]",
+		"a: &a [*a]",
+		"rules: [{rate: .nan, status: 500}]",
+		"rolesAfter: 1e9h",
 		"- ", "\x00", "!!binary aaaa",
 	} {
 		f.Add([]byte(seed))

@@ -29,7 +29,7 @@ import (
 
 const (
 	tenant       = "11111111-0000-4000-8000-000000000001"
-	other        = "11111111-0000-4000-8000-000000000002" // tenant
+	other        = "11111111-0000-4000-8000-000000000002" // another tenant
 	caller       = "22222222-0000-4000-8000-000000000001"
 	group        = "33333333-0000-4000-8000-000000000001"
 	subscription = "/subscriptions/44444444-0000-4000-8000-000000000001"
@@ -40,7 +40,7 @@ const (
 	writer       = "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb"
 )
 
-// fixture is a guard with a directory in which there is one caller.
+// fixture is a guard with a directory that has one caller.
 type fixture struct {
 	*testing.T
 	*guard.Guard
@@ -71,18 +71,15 @@ func (f *fixture) must(err error) {
 	}
 }
 
-// token is one that the caller gets for a resource.
+// token returns the caller's token for a resource.
 func (f *fixture) token(resource string) string {
 	f.Helper()
 	form := url.Values{
 		"grant_type": {"client_credentials"}, "client_id": {"client"}, "client_secret": {"secret"},
 		"scope": {resource + "/.default openid offline_access profile"},
 	}
-	r := httptest.NewRequest(
-		http.MethodPost,
-		"https://login.microsoftonline.com/"+tenant+"/oauth2/v2.0/token",
-		strings.NewReader(form.Encode()),
-	)
+	r := httptest.NewRequest(http.MethodPost, "https://login.microsoftonline.com/"+tenant+"/oauth2/v2.0/token",
+		strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()
 	f.tokens.ServeHTTP(w, r)
@@ -96,7 +93,7 @@ func (f *fixture) token(resource string) string {
 	return answer.Token
 }
 
-// forged is the caller's token with another claim, signed with a key that is the tenant's unless it is given.
+// forged returns the caller's token with another claim, signed with the tenant's key unless another key is given.
 func (f *fixture) forged(key *rsa.PrivateKey, claim string, value any) string {
 	f.Helper()
 	if key == nil {
@@ -119,7 +116,7 @@ func (f *fixture) forged(key *rsa.PrivateKey, claim string, value any) string {
 	return token
 }
 
-// post asks as the API server does, at what the API server is told.
+// post sends a review to a URL of the guard, as the API server does.
 func (f *fixture) post(url string, review any) {
 	f.Helper()
 	body, err := json.Marshal(review)
@@ -151,7 +148,7 @@ func (f *fixture) authorize(spec authorizationv1.SubjectAccessReviewSpec) author
 	return review.Status
 }
 
-// assign gives a role and returns the function that takes it again.
+// assign assigns a role and returns a function that deletes the assignment.
 func (f *fixture) assign(role, principal, scope string) func() {
 	f.Helper()
 	id := scope + "/providers/Microsoft.Authorization/roleAssignments/" + role
@@ -163,7 +160,7 @@ func (f *fixture) assign(role, principal, scope string) func() {
 	}
 }
 
-// by is a request by the caller, as the API server knows him from the review of his token.
+// by is a request by the caller, with the attributes from the review of the caller's token.
 func by(resource *authorizationv1.ResourceAttributes) authorizationv1.SubjectAccessReviewSpec {
 	return authorizationv1.SubjectAccessReviewSpec{
 		User:               caller,
@@ -173,7 +170,8 @@ func by(resource *authorizationv1.ResourceAttributes) authorizationv1.SubjectAcc
 	}
 }
 
-// to is a request such as "list apps/deployments" or "create pods/exec" of the core group; ns is empty for all of the cluster.
+// to parses a request such as "list apps/deployments" or "create pods/exec" (core group). An empty ns means the whole
+// cluster.
 func to(verb, apiGroup, resource, ns string) *authorizationv1.ResourceAttributes {
 	resource, subresource, _ := strings.Cut(resource, "/")
 	return &authorizationv1.ResourceAttributes{
@@ -186,7 +184,7 @@ func to(verb, apiGroup, resource, ns string) *authorizationv1.ResourceAttributes
 	}
 }
 
-func TestATokensBearerIsItsObjectIDAndInItsGroups(t *testing.T) {
+func TestTokenReview_ReturnsObjectIDAndGroups(t *testing.T) {
 	f := newFixture(t)
 	got := f.authenticate(f.token(entra.KubernetesServer))
 	if !got.Authenticated || got.User.Username != caller || !slices.Equal(got.User.Groups, []string{group}) ||
@@ -195,7 +193,7 @@ func TestATokensBearerIsItsObjectIDAndInItsGroups(t *testing.T) {
 	}
 }
 
-func TestAnotherTokenIsNobodys(t *testing.T) {
+func TestTokenReview_RefusesOtherTokens(t *testing.T) {
 	f := newFixture(t)
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
 	f.must(err)
@@ -218,7 +216,7 @@ func TestAnotherTokenIsNobodys(t *testing.T) {
 	}
 }
 
-func TestARoleAllowsInItsScopeWhatItSays(t *testing.T) {
+func TestAccessReview_AllowsByRoleAndScope(t *testing.T) {
 	f := newFixture(t)
 	const ns = cluster + "/namespaces/ns"
 	for name, test := range map[string]struct {
@@ -226,30 +224,56 @@ func TestARoleAllowsInItsScopeWhatItSays(t *testing.T) {
 		request                *authorizationv1.ResourceAttributes
 		allowed                bool
 	}{
-		"the administrator's all, on the subscription":   {clusterAdmin, caller, subscription, to("create", "", "namespaces", ""), true},
-		"on the resource group":                          {clusterAdmin, caller, subscription + "/resourceGroups/g", to("delete", "", "nodes", ""), true},
-		"on the cluster, in a namespace":                 {clusterAdmin, caller, cluster, to("patch", "", "secrets", "ns"), true},
-		"of a kind that Azure does not know":             {clusterAdmin, caller, cluster, to("get", "secrets-store.csi.x-k8s.io", "secretproviderclasses", "ns"), true},
-		"with a verb that Azure does not know":           {clusterAdmin, caller, cluster, to("approve", "certificates.k8s.io", "signers", ""), true},
-		"the right to give roles":                        {clusterAdmin, caller, cluster, to("escalate", "rbac.authorization.k8s.io", "clusterroles", ""), true},
-		"on another cluster":                             {clusterAdmin, caller, cluster + "2", to("get", "", "pods", "ns"), false},
-		"on another resource group":                      {clusterAdmin, caller, subscription + "/resourceGroups/g2", to("get", "", "pods", "ns"), false},
-		"of somebody else":                               {clusterAdmin, tenant, cluster, to("get", "", "pods", "ns"), false},
-		"of a group":                                     {clusterAdmin, group, cluster, to("get", "", "pods", "ns"), true},
-		"on the namespace":                               {clusterAdmin, caller, ns, to("list", "", "pods", "ns"), true},
-		"on the namespace, in another":                   {clusterAdmin, caller, ns, to("list", "", "pods", "ns2"), false},
-		"on the namespace, in all":                       {clusterAdmin, caller, ns, to("list", "", "pods", ""), false},
-		"a reader reads":                                 {reader, caller, cluster, to("watch", "", "pods", ""), true},
-		"a reader reads what a group has":                {reader, caller, cluster, to("get", "apps", "deployments", "ns"), true},
-		"a reader reads a subresource":                   {reader, caller, cluster, to("get", "", "pods/log", "ns"), true},
-		"a reader does not read secrets":                 {reader, caller, cluster, to("get", "", "secrets", "ns"), false},
-		"a reader does not write":                        {reader, caller, cluster, to("update", "", "pods", "ns"), false},
-		"a reader runs no command in a pod":              {reader, caller, cluster, to("get", "", "pods/exec", "ns"), false},
-		"a writer does":                                  {writer, caller, cluster, to("create", "", "pods/exec", "ns"), true},
-		"a writer deletes":                               {writer, caller, cluster, to("deletecollection", "", "pods", "ns"), true},
-		"a writer does not let himself more":             {writer, caller, cluster, to("bind", "rbac.authorization.k8s.io", "clusterroles", ""), false},
-		"all that there is":                              {clusterAdmin, caller, cluster, to("*", "*", "*", ""), true},
-		"the owner of the subscription has no such role": {authorization.OwnerID, caller, subscription, to("get", "", "pods", "ns"), false},
+		"the administrator's all, on the subscription": {
+			clusterAdmin, caller, subscription, to("create", "", "namespaces", ""), true,
+		},
+		"on the resource group": {
+			clusterAdmin, caller, subscription + "/resourceGroups/g", to("delete", "", "nodes", ""), true,
+		},
+		"on the cluster, in a namespace": {
+			clusterAdmin, caller, cluster, to("patch", "", "secrets", "ns"), true,
+		},
+		"of a kind that Azure does not know": {
+			clusterAdmin, caller, cluster, to("get", "secrets-store.csi.x-k8s.io", "secretproviderclasses", "ns"), true,
+		},
+		"with a verb that Azure does not know": {
+			clusterAdmin, caller, cluster, to("approve", "certificates.k8s.io", "signers", ""), true,
+		},
+		"the right to give roles": {
+			clusterAdmin, caller, cluster, to("escalate", "rbac.authorization.k8s.io", "clusterroles", ""), true,
+		},
+		"on another cluster": {
+			clusterAdmin, caller, cluster + "2", to("get", "", "pods", "ns"), false,
+		},
+		"on another resource group": {
+			clusterAdmin, caller, subscription + "/resourceGroups/g2", to("get", "", "pods", "ns"), false,
+		},
+		"of somebody else":             {clusterAdmin, tenant, cluster, to("get", "", "pods", "ns"), false},
+		"of a group":                   {clusterAdmin, group, cluster, to("get", "", "pods", "ns"), true},
+		"on the namespace":             {clusterAdmin, caller, ns, to("list", "", "pods", "ns"), true},
+		"on the namespace, in another": {clusterAdmin, caller, ns, to("list", "", "pods", "ns2"), false},
+		"on the namespace, in all":     {clusterAdmin, caller, ns, to("list", "", "pods", ""), false},
+		"a reader reads":               {reader, caller, cluster, to("watch", "", "pods", ""), true},
+		"a reader reads what a group has": {
+			reader, caller, cluster, to("get", "apps", "deployments", "ns"), true,
+		},
+		"a reader reads a subresource":      {reader, caller, cluster, to("get", "", "pods/log", "ns"), true},
+		"a reader does not read secrets":    {reader, caller, cluster, to("get", "", "secrets", "ns"), false},
+		"a reader does not write":           {reader, caller, cluster, to("update", "", "pods", "ns"), false},
+		"a reader runs no command in a pod": {reader, caller, cluster, to("get", "", "pods/exec", "ns"), false},
+		"a writer does": {
+			writer, caller, cluster, to("create", "", "pods/exec", "ns"), true,
+		},
+		"a writer deletes": {
+			writer, caller, cluster, to("deletecollection", "", "pods", "ns"), true,
+		},
+		"a writer does not let himself more": {
+			writer, caller, cluster, to("bind", "rbac.authorization.k8s.io", "clusterroles", ""), false,
+		},
+		"all that there is": {clusterAdmin, caller, cluster, to("*", "*", "*", ""), true},
+		"the owner of the subscription has no such role": {
+			authorization.OwnerID, caller, subscription, to("get", "", "pods", "ns"), false,
+		},
 	} {
 		take := f.assign(test.role, test.principal, test.scope)
 		if got := f.authorize(by(test.request)); got.Allowed != test.allowed || got.Denied == test.allowed {
@@ -262,7 +286,7 @@ func TestARoleAllowsInItsScopeWhatItSays(t *testing.T) {
 	}
 }
 
-func TestPathsAreAskedForWithTheirDataAction(t *testing.T) {
+func TestAccessReview_ChecksDataActionOfPaths(t *testing.T) {
 	f := newFixture(t)
 	f.assign(writer, caller, cluster)
 	request := by(nil)
@@ -274,7 +298,7 @@ func TestPathsAreAskedForWithTheirDataAction(t *testing.T) {
 	}
 }
 
-func TestThereIsNoOpinionOfWhoIsNotInEntraAndOfWhatIsNotKnown(t *testing.T) {
+func TestAccessReview_HasNoOpinionOnOthers(t *testing.T) {
 	f := newFixture(t)
 	pods := to("get", "", "pods", "ns")
 	certificate, system, wildcard := by(pods), by(pods), by(to("*", "", "pods", "ns"))
@@ -283,7 +307,9 @@ func TestThereIsNoOpinionOfWhoIsNotInEntraAndOfWhatIsNotKnown(t *testing.T) {
 	certificate.Extra = nil
 	system.User = "system:serviceaccount:ns:sa"
 	for name, request := range map[string]authorizationv1.SubjectAccessReviewSpec{
-		"a certificate's user": certificate, "a service account": system, "a wildcard, where not everything is allowed": wildcard,
+		"a certificate's user":                        certificate,
+		"a service account":                           system,
+		"a wildcard, where not everything is allowed": wildcard,
 	} {
 		if got := f.authorize(request); got.Allowed || got.Denied || got.Reason == "" {
 			t.Errorf("%s: %+v", name, got)
@@ -291,14 +317,24 @@ func TestThereIsNoOpinionOfWhoIsNotInEntraAndOfWhatIsNotKnown(t *testing.T) {
 	}
 }
 
-func TestOnlyReviewsInVersion1AreAnswered(t *testing.T) {
+func TestGuard_AnswersVersion1Only(t *testing.T) {
 	f := newFixture(t)
 	for _, test := range []struct {
 		method, url, body string
 		want              int
 	}{
-		{http.MethodPost, guard.TokenReviewURL(cluster), `{"apiVersion":"authentication.k8s.io/v1beta1"}`, http.StatusBadRequest},
-		{http.MethodPost, guard.AccessReviewURL(cluster), `{"apiVersion":"authorization.k8s.io/v1beta1"}`, http.StatusBadRequest},
+		{
+			http.MethodPost,
+			guard.TokenReviewURL(cluster),
+			`{"apiVersion":"authentication.k8s.io/v1beta1"}`,
+			http.StatusBadRequest,
+		},
+		{
+			http.MethodPost,
+			guard.AccessReviewURL(cluster),
+			`{"apiVersion":"authorization.k8s.io/v1beta1"}`,
+			http.StatusBadRequest,
+		},
 		{http.MethodPost, guard.AccessReviewURL(cluster), `{`, http.StatusBadRequest},
 		{http.MethodPost, "https://" + guard.Host + cluster, `{}`, http.StatusNotFound},
 		{http.MethodGet, guard.TokenReviewURL(cluster), ``, http.StatusNotImplemented},

@@ -13,14 +13,15 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// backups has the key that backups are sealed with.
+// backups is the bucket of the key that encrypts backups.
 const backups = "vaultBackups"
 
-// maxBackup is how many versions of an object a backup can have (learn.microsoft.com/azure/key-vault/general/backup).
+// maxBackup is the maximum number of versions of an object in a backup
+// (learn.microsoft.com/azure/key-vault/general/backup).
 const maxBackup = 500
 
-// geographies are those of Azure with several regions that people write programs for
-// (learn.microsoft.com/azure/reliability/regions-list). Another region is one of its own here.
+// geographies has Azure's common geographies with several regions (learn.microsoft.com/azure/reliability/regions-list).
+// Any other region is its own geography here.
 var geographies = map[string]string{}
 
 func init() {
@@ -49,14 +50,14 @@ func init() {
 	}
 }
 
-// backedUp is what a backup has: an object with all its versions, and where it can be restored.
+// backedUp is the content of a backup: an object with all its versions, and where it can be restored.
 type backedUp struct {
 	Subscription, Geography string
 	Object                  Object
 }
 
 func (v Vault) subscription() string {
-	parts := strings.Split(v.ID, "/") // after /subscriptions/
+	parts := strings.Split(v.ID, "/") // after "/subscriptions/"
 	if len(parts) < 3 {
 		return ""
 	}
@@ -70,7 +71,8 @@ func (v Vault) geography() string {
 	return v.Location
 }
 
-// sealing is the cipher of backups, whose key this cloud makes once. No two kinds of objects open each other's backups.
+// sealing returns the cipher for backups of a kind of objects. Its key is generated once per store. Backups of another
+// kind cannot be opened with it.
 func sealing(tx *store.Tx) (aead.AEAD, error) {
 	key, ok, err := store.Get[[]byte](tx, backups, "key")
 	if err != nil {
@@ -90,7 +92,7 @@ func sealing(tx *store.Tx) (aead.AEAD, error) {
 	return aead.NewGCM(block)
 }
 
-// backup gives an object with all its versions as a text that only Key Vault can read.
+// backup returns an object with all its versions as a text that only this Key Vault can read.
 func (c *call) backup() (any, error) {
 	o, ok, err := Get(c.tx, c.vault, c.kind, c.name)
 	switch {
@@ -103,12 +105,8 @@ func (c *call) backup() (any, error) {
 	case len(o.Versions) == 0:
 		return nil, notImplemented("a backup of a certificate that is not there yet")
 	case len(o.Versions) > maxBackup:
-		return nil, badParameter(
-			"The %s has %d versions, more than the %d that a backup can have",
-			c.kind,
-			len(o.Versions),
-			maxBackup,
-		)
+		return nil, badParameter("The %s has %d versions, more than the %d that a backup can have", c.kind, len(o.Versions),
+			maxBackup)
 	}
 	content, err := json.Marshal(backedUp{c.vault.subscription(), c.vault.geography(), o})
 	if err != nil {
@@ -123,8 +121,8 @@ func (c *call) backup() (any, error) {
 	return bundle{"value": base64.RawURLEncoding.EncodeToString(seal.Seal(nonce, nonce, content, []byte(c.kind)))}, nil
 }
 
-// restore makes an object of a backup, with the same versions, in a vault of the same subscription and geography
-// (learn.microsoft.com/azure/key-vault/general/backup). Where there is one of that name, deleted or not, it is refused.
+// restore creates an object from a backup, with the same versions, in a vault of the same subscription and geography
+// (learn.microsoft.com/azure/key-vault/general/backup). It fails if an object of that name exists, deleted or not.
 func (c *call) restore() (any, error) {
 	var body struct {
 		Value string `json:"value"`
@@ -159,7 +157,7 @@ func (c *call) restore() (any, error) {
 	o.Vault = c.vault.Name
 	for _, kind := range []Kind{Secret, Key, Certificate} {
 		if kind != o.Kind && kind != Certificate && o.Kind != Certificate {
-			continue // a secret and a key do not disturb each other
+			continue // a secret and a key may have the same name
 		}
 		_, taken, err := get(c.tx, c.vault, kind, o.Name)
 		if err != nil {

@@ -12,14 +12,15 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a request's body, in bytes. A backup of 500 versions of a secret is larger than all else.
+// Limits of a request's body, in bytes. A backup of 500 versions of a secret is the largest body.
 const (
 	maxBody    = 1 << 20
 	maxRestore = 32 << 20
 )
 
-// readBody reads the JSON of a request. Its media type must be application/json (a rule for all operations:
-// learn.microsoft.com/azure/key-vault/general/common-parameters-and-headers); one without a body needs none.
+// readBody reads the JSON of a request. Its media type must be application/json, as for all operations
+// (learn.microsoft.com/azure/key-vault/general/common-parameters-and-headers). A request without a body needs no media
+// type.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := int64(maxBody)
 	if strings.HasSuffix(r.URL.Path, "/restore") {
@@ -47,7 +48,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// printable is a text of the request as it may stand in an answer.
+// printable returns a text of the request in a form that is safe in a response.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == utf8.RuneError {
@@ -57,11 +58,11 @@ func printable(text string) string {
 	}, text)
 }
 
-// decode reads the body, of which nothing is passed over: no property that Key Vault does not know, none in another spelling or
-// twice, no text that is not UTF-8 and nothing after it.
+// decode decodes the body strictly. It refuses unknown properties, other spellings, duplicates, invalid UTF-8 and
+// trailing data.
 func (c *call) decode(into any) error {
 	invalid := badParameter("The request body is not valid JSON")
-	// Valid bounds the depth.
+	// Valid limits the depth.
 	if !utf8.Valid(c.body) || !json.Valid(c.body) || bytes.TrimLeft(c.body, " \t\r\n")[0] != '{' {
 		return invalid
 	}
@@ -69,7 +70,7 @@ func (c *call) decode(into any) error {
 		return err
 	}
 	err := json.Unmarshal(c.body, into)
-	// The decoder's own text may quote what was sent.
+	// The decoder's own message may quote the request.
 	var typed *json.UnmarshalTypeError
 	if errors.As(err, &typed) {
 		return badParameter("Property %s has an invalid value", typed.Field)
@@ -80,7 +81,7 @@ func (c *call) decode(into any) error {
 	return nil
 }
 
-// checkNames goes through one value that is to be decoded into a type, and finds names that would not arrive as they were sent.
+// checkNames walks a value that will be decoded into a type, and finds names that the decoder would drop or change.
 func checkNames(d *json.Decoder, t reflect.Type) error {
 	token, err := d.Token()
 	if err != nil {
@@ -128,11 +129,11 @@ func checkNames(d *json.Decoder, t reflect.Type) error {
 	default:
 		return nil
 	}
-	_, err = d.Token() // the end
+	_, err = d.Token() // closing delimiter
 	return err
 }
 
-// properties are the names that a struct has in JSON.
+// properties returns the JSON names of a struct's fields.
 func properties(t reflect.Type) map[string]reflect.Type {
 	found := map[string]reflect.Type{}
 	for _, field := range reflect.VisibleFields(t) {

@@ -5,10 +5,10 @@ import (
 	"encoding/base64"
 )
 
-// bundle is an answer of the data plane.
+// bundle is a response of the data plane.
 type bundle map[string]any
 
-// id is an object's identifier; without a version that of the object as a whole.
+// id returns an object's identifier. Without a version, it is the identifier of the object as a whole.
 func (v Vault) id(kind Kind, name, version string) string {
 	id := v.URI() + kind.plural() + "/" + name
 	if version != "" {
@@ -17,7 +17,7 @@ func (v Vault) id(kind Kind, name, version string) string {
 	return id
 }
 
-// with adds what every object has.
+// with adds the properties that every object has.
 func (b bundle) with(vault Vault, v Version) bundle {
 	attributes := bundle{
 		"enabled": v.enabled(), "created": v.Created, "updated": v.Updated,
@@ -44,7 +44,7 @@ func (b bundle) withDeletion(vault Vault, o Object) bundle {
 	return b
 }
 
-// item describes a version without its value or key, as lists do.
+// item describes a version without its value or key, as in lists.
 func (v Vault) item(o Object, version Version, id string) bundle {
 	name := "id"
 	if o.Kind == Key {
@@ -85,7 +85,8 @@ func (v Vault) keyBundle(o Object, version Version) (bundle, error) {
 	return b.with(v, version).withDeletion(v, o), nil
 }
 
-// certificateItem describes a certificate without what is in it. Of one that is not there yet there is no thumbprint.
+// certificateItem describes a certificate without its content. A certificate whose creation is pending has no
+// thumbprint.
 func (v Vault) certificateItem(o Object, version Version, id string) bundle {
 	b := bundle{"id": v.id(Certificate, o.Name, id)}
 	if len(version.Chain) > 0 {

@@ -22,20 +22,21 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// The content types of the secret of a certificate, which has its private key.
+// Content types of a certificate's secret, which includes the private key.
 const (
 	pemType    = "application/x-pem-file"
 	pkcs12Type = "application/x-pkcs12"
 )
 
-// Pending is the creation of a version of a certificate (learn.microsoft.com/azure/key-vault/certificates/create-certificate-scenarios).
+// Pending is the creation of a version of a certificate
+// (learn.microsoft.com/azure/key-vault/certificates/create-certificate-scenarios).
 type Pending struct {
 	RequestID string
 	Issuer    string
 	Status    string
 	CSR       []byte
-	Cancelled bool    // was asked to be
-	Version   Version // what it makes, without the certificate
+	Cancelled bool    // cancellation was requested
+	Version   Version // version to be created, without the certificate
 }
 
 // States of a creation.
@@ -45,9 +46,9 @@ const (
 	cancelled  = "cancelled"
 )
 
-// companion is the secret or the key that a certificate brings along: its versions have the same ids
-// (learn.microsoft.com/azure/key-vault/certificates/about-certificates#composition-of-a-certificate). There is no secret before there
-// is a certificate.
+// companion returns the secret or the key of a certificate. Its versions have the same IDs
+// (learn.microsoft.com/azure/key-vault/certificates/about-certificates#composition-of-a-certificate). The secret exists
+// only once the certificate does.
 func (o Object) companion(kind Kind) (Object, bool) {
 	with := Object{Vault: o.Vault, Kind: kind, Name: o.Name, Deleted: o.Deleted, Managed: true}
 	versions := o.Versions
@@ -66,7 +67,7 @@ func (o Object) companion(kind Kind) (Object, bool) {
 	return with, len(versions) > 0
 }
 
-// certificateForWriting reads a certificate that is to get a version, or begins one.
+// certificateForWriting returns the certificate that gets a new version, or a new one.
 func certificateForWriting(tx *store.Tx, v Vault, name string) (Object, error) {
 	o, err := forWriting(tx, v, Certificate, name, "create")
 	if err != nil {
@@ -154,7 +155,7 @@ func (c *call) createCertificate() (any, error) {
 		CSR:       csr,
 		Version:   version,
 	}
-	// Even a vault that signs by itself is first asked to, and then asked how it went.
+	// Even with the issuer Self, the first response is a pending creation.
 	answer := c.vault.pendingBundle(o)
 	if policy.Issuer.Name == selfIssuer {
 		der, err := policy.sign(private)
@@ -169,7 +170,7 @@ func (c *call) createCertificate() (any, error) {
 		c.request.URL.Query().Get("api-version") + "&request_id=" + o.Pending.RequestID, answer}, put(c.tx, o)
 }
 
-// completed is the certificate with the version that was to be made.
+// completed returns the certificate with the pending version added.
 func (o Object) completed(chain [][]byte) (Object, error) {
 	version := o.Pending.Version
 	var err error
@@ -183,7 +184,7 @@ func (o Object) completed(chain [][]byte) (Object, error) {
 	return o, nil
 }
 
-// certified is the version with a certificate, from which it has its times, and with the secret of it.
+// certified returns the version with a certificate, its times and its secret.
 func (v Version) certified(chain [][]byte, exportable bool) (Version, error) {
 	var certificates []*x509.Certificate
 	for _, der := range chain {
@@ -214,7 +215,7 @@ func (v Version) certified(chain [][]byte, exportable bool) (Version, error) {
 	return v, err
 }
 
-// secretOf writes a certificate and, where it may be exported, its private key.
+// secretOf encodes a certificate and, if it is exportable, its private key.
 func secretOf(private crypto.Signer, chain []*x509.Certificate, contentType string, exportable bool) (string, error) {
 	if contentType == pemType {
 		var text strings.Builder
@@ -223,7 +224,7 @@ func secretOf(private crypto.Signer, chain []*x509.Certificate, contentType stri
 			if err != nil {
 				return "", err
 			}
-			_ = pem.Encode(&text, &pem.Block{Type: "PRIVATE KEY", Bytes: der}) // a Builder takes everything
+			_ = pem.Encode(&text, &pem.Block{Type: "PRIVATE KEY", Bytes: der}) // writes to a Builder never fail
 		}
 		for _, certificate := range chain {
 			_ = pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
@@ -255,10 +256,10 @@ func (c *call) importCertificate() (any, error) {
 	return c.vault.certificateBundle(o, o.Latest()), nil
 }
 
-// CertificateImport is a certificate that was made elsewhere, in the words of Key Vault's REST API
+// CertificateImport is the request to import a certificate, in the words of Key Vault's REST API
 // (learn.microsoft.com/rest/api/keyvault/certificates/import-certificate/import-certificate).
 type CertificateImport struct {
-	Value      string             `json:"value"` // PKCS #12 in base64, or PEM where the policy's content type says so
+	Value      string             `json:"value"` // PKCS #12 in base64, or PEM if the policy's content type says so
 	Password   string             `json:"pwd"`   // of PKCS #12
 	Policy     *CertificatePolicy `json:"policy"`
 	Attributes Attributes         `json:"attributes"`
@@ -266,7 +267,7 @@ type CertificateImport struct {
 	Ordered    *bool              `json:"preserveCertOrder"`
 }
 
-// ImportCertificate adds a version, and makes the certificate where there was none.
+// ImportCertificate adds a version to a certificate, which it creates if it does not exist.
 func ImportCertificate(tx *store.Tx, v Vault, name string, body CertificateImport) (Object, error) {
 	o, err := certificateForWriting(tx, v, name)
 	if err != nil {
@@ -318,7 +319,7 @@ func ImportCertificate(tx *store.Tx, v Vault, name string, body CertificateImpor
 	return o, put(tx, o)
 }
 
-// readPEM reads an unencrypted private key and certificates, of which the first is that of the key.
+// readPEM reads an unencrypted private key and certificates. The first certificate belongs to the key.
 func readPEM(content string) (crypto.PrivateKey, []*x509.Certificate, error) {
 	invalid := badParameter(
 		"The specified PEM X.509 certificate content is in an unexpected format. Please check if certificate is in " +
@@ -343,9 +344,8 @@ func readPEM(content string) (crypto.PrivateKey, []*x509.Certificate, error) {
 			}
 			private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 		case "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
-			return nil, nil, notImplemented(
-				"PEM with a " + strings.ToLower(block.Type) + ": a private key in PKCS #8, unencrypted, is read",
-			)
+			kind := strings.ToLower(block.Type)
+			return nil, nil, notImplemented("PEM with a " + kind + ": want an unencrypted private key in PKCS #8")
 		}
 		if err != nil {
 			return nil, nil, invalid
@@ -376,14 +376,14 @@ func readPKCS12(content, password string) (crypto.PrivateKey, []*x509.Certificat
 	)
 }
 
-// maxKeyLength is the most that a private key may take in DER. An RSA key of 4096 bits takes 2,400 bytes; the time to
-// check a key grows with the cube of its length, and other requests wait meanwhile.
+// maxKeyLength limits the length of a private key in DER. An RSA key of 4096 bits has 2,400 bytes. The time to check a
+// key grows with the cube of its length, and blocks other requests.
 const maxKeyLength = 8 << 10
 
-// maxRounds is how often a password of PKCS #12 may be hashed, which takes seconds: others wait meanwhile.
+// maxRounds limits how often the password of PKCS #12 may be hashed, which takes seconds and blocks other requests.
 const maxRounds = 1_000_000
 
-// rounds are the most that DER asks for, as far as it is not encrypted: a number after a salt.
+// rounds returns the largest iteration count in the unencrypted parts of DER: an integer after a salt.
 func rounds(der []byte, depth int) int {
 	most, salted := 0, false
 	for len(der) > 0 && depth < 50 {
@@ -407,7 +407,7 @@ func rounds(der []byte, depth int) int {
 	return most
 }
 
-// decodePKCS12 has what the decoder panics for be an error.
+// decodePKCS12 turns panics of the decoder into errors.
 func decodePKCS12(
 	der []byte,
 	password string,
@@ -420,7 +420,7 @@ func decodePKCS12(
 	return pkcs12.DecodeChain(der, password)
 }
 
-// leafFirst puts the certificate of a key before those above it.
+// leafFirst moves the certificate of a key before its issuers.
 func leafFirst(private crypto.PrivateKey, chain []*x509.Certificate) []*x509.Certificate {
 	signer, ok := private.(crypto.Signer)
 	if !ok {
@@ -437,7 +437,8 @@ func leafFirst(private crypto.PrivateKey, chain []*x509.Certificate) []*x509.Cer
 	return chain
 }
 
-// findCertificate reads the certificate and version that the request names. Without a version it is the latest, or the one that is to be.
+// findCertificate returns the certificate and version that the request names. Without a version, it returns the latest
+// or the pending one.
 func (c *call) findCertificate() (Object, Version, error) {
 	o, ok, err := Get(c.tx, c.vault, Certificate, c.name)
 	if err != nil {
@@ -465,7 +466,7 @@ func (c *call) getCertificate() (any, error) {
 	return c.vault.certificateBundle(o, v), nil
 }
 
-// listCertificates has those that are not there yet only where they are asked for.
+// listCertificates includes pending certificates only on request.
 func (c *call) listCertificates() (any, error) {
 	found, err := List(c.tx, c.vault, Certificate)
 	if err != nil {
@@ -492,7 +493,7 @@ func (c *call) listCertificateVersions() (any, error) {
 	return c.page(items)
 }
 
-// updateCertificate changes what callers say of a version, and the policy. The times are those of the certificate.
+// updateCertificate changes a version's attributes and tags, and the policy. The times come from the certificate.
 func (c *call) updateCertificate() (any, error) {
 	var body struct {
 		Policy     *CertificatePolicy `json:"policy"`
@@ -548,7 +549,7 @@ func (c *call) updatePolicy() (any, error) {
 	return c.vault.policyBundle(o), put(c.tx, o)
 }
 
-// findPending reads a certificate with its last creation. A request may say which one it means.
+// findPending returns a certificate and its last creation. A request may name a specific creation.
 func (c *call) findPending() (Object, error) {
 	o, ok, err := Get(c.tx, c.vault, Certificate, c.name)
 	if err != nil {
@@ -572,7 +573,8 @@ func (c *call) getPending() (any, error) {
 	return c.vault.pendingBundle(o), nil
 }
 
-// cancelPending asks for a creation to be cancelled. The answer is of before, as Key Vault has it.
+// cancelPending requests the cancellation of a creation. As in Key Vault, the response has the state before the
+// request.
 func (c *call) cancelPending() (any, error) {
 	var body struct {
 		Cancel *bool `json:"cancellation_requested"`
@@ -596,7 +598,7 @@ func (c *call) cancelPending() (any, error) {
 	return answer, put(c.tx, o)
 }
 
-// deletePending forgets a creation, and with it a certificate that never was there.
+// deletePending deletes a creation, and the certificate if it has no version yet.
 func (c *call) deletePending() (any, error) {
 	o, err := c.findPending()
 	if err != nil {
@@ -609,7 +611,7 @@ func (c *call) deletePending() (any, error) {
 	return answer, put(c.tx, o)
 }
 
-// mergeCertificate ends a creation with the certificate that somebody else has made for its key.
+// mergeCertificate completes a creation with a certificate that another authority has issued for its key.
 func (c *call) mergeCertificate() (any, error) {
 	var body struct {
 		Chain      [][]byte          `json:"x5c"`
@@ -645,16 +647,13 @@ func (c *call) mergeCertificate() (any, error) {
 		return nil, err
 	}
 	return reply{
-			http.StatusCreated,
-			c.vault.id(Certificate, o.Name, "") + "?api-version=" + c.request.URL.Query().Get("api-version"),
-			c.vault.certificateBundle(o, o.Latest()),
-		}, put(
-			c.tx,
-			o,
-		)
+		http.StatusCreated,
+		c.vault.id(Certificate, o.Name, "") + "?api-version=" + c.request.URL.Query().Get("api-version"),
+		c.vault.certificateBundle(o, o.Latest()),
+	}, put(c.tx, o)
 }
 
-// chain puts the certificate of the version's key first. Clients send DER, or the PEM that a CA gave them.
+// chain moves the certificate of the version's key first. Clients send DER, or PEM as they got it from the authority.
 func (v Version) chain(given [][]byte) ([][]byte, error) {
 	var chain []*x509.Certificate
 	for _, one := range given {
@@ -678,15 +677,11 @@ func (v Version) chain(given [][]byte) ([][]byte, error) {
 	return ders, nil
 }
 
-// pendingBundle shows the last creation.
+// pendingBundle returns the last creation.
 func (v Vault) pendingBundle(o Object) bundle {
 	p := o.Pending
 	b := bundle{
-		"id": v.id(
-			Certificate,
-			o.Name,
-			"pending",
-		),
+		"id":                     v.id(Certificate, o.Name, "pending"),
 		"issuer":                 bundle{"name": p.Issuer},
 		"csr":                    base64.StdEncoding.EncodeToString(p.CSR),
 		"cancellation_requested": p.Cancelled,
@@ -719,7 +714,7 @@ func (m KeyMaterial) private() (crypto.Signer, error) {
 	return signer, nil
 }
 
-// sign has a key sign its own certificate, as the policy says.
+// sign returns a self-signed certificate of a key, as the policy says.
 func (p *CertificatePolicy) sign(private crypto.Signer) ([]byte, error) {
 	template, err := p.template()
 	if err != nil {

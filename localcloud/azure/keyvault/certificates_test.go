@@ -26,7 +26,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 )
 
-// ofIssuer is a policy with an EC key, which is made in no time.
+// ofIssuer returns a policy with an EC key, which is generated quickly.
 func ofIssuer(
 	issuer string,
 	change func(*azcertificates.CertificatePolicy),
@@ -74,7 +74,7 @@ func (w *world) certificate(name string) azcertificates.GetCertificateResponse {
 	return got
 }
 
-// signsAs wants the key of a certificate to sign what the certificate verifies.
+// signsAs checks that the key of a certificate signs and the certificate verifies.
 func (w *world) signsAs(name string, leaf *x509.Certificate) {
 	w.Helper()
 	alg, hash := azkeys.SignatureAlgorithmES256, crypto.SHA256
@@ -93,12 +93,8 @@ func (w *world) signsAs(name string, leaf *x509.Certificate) {
 	signature, algorithm := signed.Result, x509.SHA256WithRSA
 	if leaf.PublicKeyAlgorithm != x509.RSA {
 		half := len(signature) / 2
-		if !ecdsa.Verify(
-			leaf.PublicKey.(*ecdsa.PublicKey),
-			digest,
-			new(big.Int).SetBytes(signature[:half]),
-			new(big.Int).SetBytes(signature[half:]),
-		) {
+		if !ecdsa.Verify(leaf.PublicKey.(*ecdsa.PublicKey), digest, new(big.Int).SetBytes(signature[:half]),
+			new(big.Int).SetBytes(signature[half:])) {
 			w.Error("the certificate does not verify what its key has signed")
 		}
 	} else if err := leaf.CheckSignature(algorithm, []byte("text"), signature); err != nil {
@@ -116,7 +112,7 @@ func TestCertificate_SignsItself(t *testing.T) {
 			made := w.create(name, "Self", func(p *azcertificates.CertificatePolicy) {
 				p.SecretProperties = &azcertificates.SecretProperties{ContentType: &contentType}
 				if kty == azcertificates.KeyTypeRSA {
-					p.KeyProperties = nil // which is RSA with 2048 bits
+					p.KeyProperties = nil // the default, RSA with 2048 bits
 				}
 			})
 			if *made.Status != "inProgress" || *made.CancellationRequested ||
@@ -135,11 +131,8 @@ func TestCertificate_SignsItself(t *testing.T) {
 			got := w.certificate(name)
 			leaf, err := x509.ParseCertificate(got.CER)
 			w.must(err)
-			if err := leaf.CheckSignature(
-				leaf.SignatureAlgorithm,
-				leaf.RawTBSCertificate,
-				leaf.Signature,
-			); err != nil || leaf.Subject.CommonName != "web.example" ||
+			if err := leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate,
+				leaf.Signature); err != nil || leaf.Subject.CommonName != "web.example" ||
 				leaf.Subject.Organization[0] != "One, Two" || !slices.Equal(leaf.DNSNames, []string{"web.example", "*.web.example"}) ||
 				got.Attributes.Expires.Unix() != leaf.NotAfter.Unix() || leaf.NotAfter.Before(time.Now().AddDate(0, 11, 20)) || leaf.IsCA ||
 				leaf.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth ||
@@ -158,11 +151,7 @@ func TestCertificate_SignsItself(t *testing.T) {
 			if *secret.ContentType != contentType || !*secret.Managed || string(*secret.KID) != string(*got.KID) {
 				t.Errorf("%s: the secret is %s, managed %v", name, *secret.ContentType, *secret.Managed)
 			}
-			if private, of := open(
-				t,
-				*secret.Value,
-				contentType,
-			); !of[0].Equal(leaf) ||
+			if private, of := open(t, *secret.Value, contentType); !of[0].Equal(leaf) ||
 				!private.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(leaf.PublicKey) {
 				t.Errorf("%s: the secret has another certificate, or another key", name)
 			}
@@ -170,7 +159,7 @@ func TestCertificate_SignsItself(t *testing.T) {
 	}
 }
 
-// open reads the secret of a certificate.
+// open decodes the secret of a certificate.
 func open(t *testing.T, value, contentType string) (crypto.Signer, []*x509.Certificate) {
 	t.Helper()
 	if contentType == "application/x-pkcs12" {
@@ -207,7 +196,7 @@ func open(t *testing.T, value, contentType string) (crypto.Signer, []*x509.Certi
 	}
 }
 
-// authority is somebody whom the vault does not know.
+// authority is a certificate authority that the vault does not know.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -220,9 +209,7 @@ func newAuthority(t *testing.T) *authority {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(
-			1,
-		),
+		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "CA"},
 		NotAfter:              time.Now().Add(9 * time.Hour),
 		IsCA:                  true,
@@ -242,13 +229,11 @@ func newAuthority(t *testing.T) *authority {
 func (a *authority) issue(t *testing.T, public crypto.PublicKey) []byte {
 	t.Helper()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(
-			2,
-		),
-		Subject:  pkix.Name{CommonName: "web.example"},
-		DNSNames: []string{"web.example"},
-		NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature,
+		SerialNumber: big.NewInt(2),
+		Subject:      pkix.Name{CommonName: "web.example"},
+		DNSNames:     []string{"web.example"},
+		NotAfter:     time.Now().Add(time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, public, a.key)
 	if err != nil {
@@ -257,7 +242,7 @@ func (a *authority) issue(t *testing.T, public crypto.PublicKey) []byte {
 	return der
 }
 
-func TestCertificate_OfAnUnknownIssuerIsMerged(t *testing.T) {
+func TestCertificate_OfUnknownIssuerIsMerged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	certificates := w.certificates(w.admin)
@@ -286,12 +271,8 @@ func TestCertificate_OfAnUnknownIssuerIsMerged(t *testing.T) {
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	w.must(err)
 	merge := func(chain ...[]byte) (azcertificates.MergeCertificateResponse, error) {
-		return certificates.MergeCertificate(
-			t.Context(),
-			"web",
-			azcertificates.MergeCertificateParameters{X509Certificates: chain},
-			nil,
-		)
+		return certificates.MergeCertificate(t.Context(), "web",
+			azcertificates.MergeCertificateParameters{X509Certificates: chain}, nil)
 	}
 	for name, chain := range map[string][][]byte{"nothing": {}, "a text": {[]byte("text")}, "another key's": {ca.issue(t, other.Public())}} {
 		_, err := merge(chain...)
@@ -300,7 +281,7 @@ func TestCertificate_OfAnUnknownIssuerIsMerged(t *testing.T) {
 	request, err := x509.ParseCertificateRequest(made.CSR)
 	w.must(err)
 	der := ca.issue(t, request.PublicKey)
-	// The chain in any order, and as PEM, which is what authorities give.
+	// The chain may have any order, and PEM, as authorities send it.
 	merged, err := merge(ca.cert.Raw, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	w.must(err)
 	if string(merged.CER) != string(der) || !*merged.Attributes.Enabled {
@@ -320,17 +301,12 @@ func TestCertificate_OfAnUnknownIssuerIsMerged(t *testing.T) {
 	_, err = merge(der)
 	w.refused("a second time", err, http.StatusNotFound, "PendingCertificateNotFound")
 
-	// While the next version is on its way, the first one is there. It keeps the key where the policy says so.
-	again := w.create(
-		"web",
-		"Unknown",
-		func(p *azcertificates.CertificatePolicy) { p.KeyProperties.ReuseKey = to.Ptr(true) },
-	)
+	// While the next version is pending, the first is available. The policy decides whether the key is reused.
+	again := w.create("web", "Unknown",
+		func(p *azcertificates.CertificatePolicy) { p.KeyProperties.ReuseKey = to.Ptr(true) })
 	next, err := x509.ParseCertificateRequest(again.CSR)
 	w.must(err)
-	if now := w.certificate(
-		"web",
-	); string(now.CER) != string(der) ||
+	if now := w.certificate("web"); string(now.CER) != string(der) ||
 		!private.Public().(*ecdsa.PublicKey).Equal(next.PublicKey) {
 		t.Error("the certificate is gone, or its key not kept")
 	}
@@ -364,11 +340,7 @@ func TestCertificate_CreationIsCancelledAndDeleted(t *testing.T) {
 	w.refused("its key", err, http.StatusNotFound, "KeyNotFound")
 
 	w.create("web", "Self", nil)
-	if _, err := certificates.DeleteCertificateOperation(
-		t.Context(),
-		"web",
-		nil,
-	); err != nil ||
+	if _, err := certificates.DeleteCertificateOperation(t.Context(), "web", nil); err != nil ||
 		w.certificate("web").SID == nil {
 		t.Errorf("with the creation, the certificate: %v", err)
 	}
@@ -384,9 +356,16 @@ func TestCertificate_PolicyIsChecked(t *testing.T) {
 		status int
 		code   string
 	}{
-		"an authority":      {"digicert", nil, 501, "NotImplemented"},
-		"no subject":        {"Self", func(p *azcertificates.CertificatePolicy) { p.X509CertificateProperties = nil }, 400, "BadParameter"},
-		"a text as subject": {"Self", func(p *azcertificates.CertificatePolicy) { p.X509CertificateProperties.Subject = to.Ptr("web") }, 400, "BadParameter"},
+		"an authority": {"digicert", nil, 501, "NotImplemented"},
+		"no subject": {
+			"Self", func(p *azcertificates.CertificatePolicy) { p.X509CertificateProperties = nil }, 400, "BadParameter",
+		},
+		"a text as subject": {
+			"Self",
+			func(p *azcertificates.CertificatePolicy) { p.X509CertificateProperties.Subject = to.Ptr("web") },
+			400,
+			"BadParameter",
+		},
 		"an odd usage": {"Self", func(p *azcertificates.CertificatePolicy) {
 			p.X509CertificateProperties.KeyUsage = []*azcertificates.KeyUsageType{to.Ptr(azcertificates.KeyUsageType("all"))}
 		}, 400, "BadParameter"},
@@ -399,7 +378,12 @@ func TestCertificate_PolicyIsChecked(t *testing.T) {
 		"an odd size": {"Self", func(p *azcertificates.CertificatePolicy) {
 			p.KeyProperties = &azcertificates.KeyProperties{KeySize: to.Ptr[int32](1024)}
 		}, 400, "BadParameter"},
-		"an odd type": {"Self", func(p *azcertificates.CertificatePolicy) { p.KeyProperties.KeyType = to.Ptr(azcertificates.KeyTypeOct) }, 400, "BadParameter"},
+		"an odd type": {
+			"Self",
+			func(p *azcertificates.CertificatePolicy) { p.KeyProperties.KeyType = to.Ptr(azcertificates.KeyTypeOct) },
+			400,
+			"BadParameter",
+		},
 		"hardware": {"Self", func(p *azcertificates.CertificatePolicy) {
 			p.KeyProperties.KeyType = to.Ptr(azcertificates.KeyTypeRSAHSM)
 		}, 400, "BadParameter"},
@@ -410,10 +394,20 @@ func TestCertificate_PolicyIsChecked(t *testing.T) {
 			p.SecretProperties = &azcertificates.SecretProperties{ContentType: to.Ptr("text/plain")}
 		}, 400, "BadParameter"},
 		"renewed by nobody": {"Unknown", func(p *azcertificates.CertificatePolicy) {
-			p.LifetimeActions = []*azcertificates.LifetimeAction{{Action: &azcertificates.LifetimeActionType{ActionType: to.Ptr(azcertificates.CertificatePolicyActionAutoRenew)}, Trigger: &azcertificates.LifetimeActionTrigger{LifetimePercentage: to.Ptr[int32](80)}}}
+			p.LifetimeActions = []*azcertificates.LifetimeAction{
+				{
+					Action:  &azcertificates.LifetimeActionType{ActionType: to.Ptr(azcertificates.CertificatePolicyActionAutoRenew)},
+					Trigger: &azcertificates.LifetimeActionTrigger{LifetimePercentage: to.Ptr[int32](80)},
+				},
+			}
 		}, 400, "BadParameter"},
 		"after its end": {"Self", func(p *azcertificates.CertificatePolicy) {
-			p.LifetimeActions = []*azcertificates.LifetimeAction{{Action: &azcertificates.LifetimeActionType{ActionType: to.Ptr(azcertificates.CertificatePolicyActionAutoRenew)}, Trigger: &azcertificates.LifetimeActionTrigger{LifetimePercentage: to.Ptr[int32](100)}}}
+			p.LifetimeActions = []*azcertificates.LifetimeAction{
+				{
+					Action:  &azcertificates.LifetimeActionType{ActionType: to.Ptr(azcertificates.CertificatePolicyActionAutoRenew)},
+					Trigger: &azcertificates.LifetimeActionTrigger{LifetimePercentage: to.Ptr[int32](100)},
+				},
+			}
 		}, 400, "BadParameter"},
 	} {
 		_, err := certificates.CreateCertificate(t.Context(), "refused", ofIssuer(test.issuer, test.change), nil)
@@ -462,7 +456,7 @@ func TestCertificate_IsUpdatedAndListed(t *testing.T) {
 	w.refused("the secret of a disabled version", err, http.StatusForbidden, "SecretDisabled")
 	_, err = w.keys(w.admin).GetKey(t.Context(), "web", versions[0], nil)
 	w.refused("its key", err, http.StatusForbidden, "KeyDisabled")
-	if _, err := certificates.GetCertificate(t.Context(), "web", versions[0], nil); err != nil { // which is public
+	if _, err := certificates.GetCertificate(t.Context(), "web", versions[0], nil); err != nil { // public
 		t.Error(err)
 	}
 
@@ -477,7 +471,7 @@ func TestCertificate_IsUpdatedAndListed(t *testing.T) {
 		*shown.SecretProperties.ContentType != "application/x-pem-file" {
 		t.Error("the policy is another one")
 	}
-	// A creation without a policy follows the one that is there.
+	// A creation without a policy uses the existing one.
 	_, err = certificates.CreateCertificate(t.Context(), "web", azcertificates.CreateCertificateParameters{}, nil)
 	w.must(err)
 	if *w.secret("web", "").ContentType != "application/x-pem-file" {
@@ -510,9 +504,13 @@ func TestCertificate_IsImported(t *testing.T) {
 	}
 	kept := &azcertificates.CertificatePolicy{KeyProperties: &azcertificates.KeyProperties{Exportable: to.Ptr(false)}}
 	for name, given := range map[string]azcertificates.ImportCertificateParameters{
-		"pfx":      {Base64EncodedCertificate: to.Ptr(bundle(pkcs12.LegacyDES, "")), Tags: map[string]*string{"a": to.Ptr("b")}},
-		"password": {Base64EncodedCertificate: to.Ptr(bundle(pkcs12.Modern, "the password")), Password: to.Ptr("the password")},
-		"pem":      {Base64EncodedCertificate: &inPEM, CertificatePolicy: asPEM},
+		"pfx": {
+			Base64EncodedCertificate: to.Ptr(bundle(pkcs12.LegacyDES, "")), Tags: map[string]*string{"a": to.Ptr("b")},
+		},
+		"password": {
+			Base64EncodedCertificate: to.Ptr(bundle(pkcs12.Modern, "the password")), Password: to.Ptr("the password"),
+		},
+		"pem": {Base64EncodedCertificate: &inPEM, CertificatePolicy: asPEM},
 	} {
 		made, err := certificates.ImportCertificate(t.Context(), name, given, nil)
 		w.must(err)
@@ -524,16 +522,12 @@ func TestCertificate_IsImported(t *testing.T) {
 		}
 		w.signsAs(name, leaf)
 		secret := w.secret(name, made.ID.Version())
-		if got, chain := open(
-			t,
-			*secret.Value,
-			*secret.ContentType,
-		); !key.Equal(got) || len(chain) != 2 ||
+		if got, chain := open(t, *secret.Value, *secret.ContentType); !key.Equal(got) || len(chain) != 2 ||
 			!chain[0].Equal(leaf) {
 			t.Errorf("%s: the secret has another key, or %d certificates", name, len(chain))
 		}
 	}
-	// Of a key that is not to be exported, the secret has the certificates alone.
+	// The secret of a non-exportable key has only the certificates.
 	_, err = certificates.ImportCertificate(t.Context(), "kept", azcertificates.ImportCertificateParameters{
 		Base64EncodedCertificate: to.Ptr(bundle(pkcs12.LegacyDES, "")), CertificatePolicy: kept,
 	}, nil)
@@ -549,19 +543,29 @@ func TestCertificate_IsImported(t *testing.T) {
 	}
 
 	for name, given := range map[string]azcertificates.ImportCertificateParameters{
-		"another password": {Base64EncodedCertificate: to.Ptr(bundle(pkcs12.Modern, "the password")), Password: to.Ptr("another")},
-		"no password":      {Base64EncodedCertificate: to.Ptr(bundle(pkcs12.LegacyDES, "the password"))},
-		"a text":           {Base64EncodedCertificate: to.Ptr("text")},
-		"PEM as PFX":       {Base64EncodedCertificate: &inPEM},
-		"no key":           {Base64EncodedCertificate: to.Ptr(block("CERTIFICATE", leaf.Raw)), CertificatePolicy: asPEM},
-		"no certificate":   {Base64EncodedCertificate: to.Ptr(block("PRIVATE KEY", private)), CertificatePolicy: asPEM},
-		"another's":        {Base64EncodedCertificate: to.Ptr(block("PRIVATE KEY", private) + block("CERTIFICATE", ca.cert.Raw)), CertificatePolicy: asPEM},
-		"an odd form":      {Base64EncodedCertificate: &inPEM, CertificatePolicy: &azcertificates.CertificatePolicy{SecretProperties: &azcertificates.SecretProperties{ContentType: to.Ptr("text/plain")}}},
+		"another password": {
+			Base64EncodedCertificate: to.Ptr(bundle(pkcs12.Modern, "the password")), Password: to.Ptr("another"),
+		},
+		"no password":    {Base64EncodedCertificate: to.Ptr(bundle(pkcs12.LegacyDES, "the password"))},
+		"a text":         {Base64EncodedCertificate: to.Ptr("text")},
+		"PEM as PFX":     {Base64EncodedCertificate: &inPEM},
+		"no key":         {Base64EncodedCertificate: to.Ptr(block("CERTIFICATE", leaf.Raw)), CertificatePolicy: asPEM},
+		"no certificate": {Base64EncodedCertificate: to.Ptr(block("PRIVATE KEY", private)), CertificatePolicy: asPEM},
+		"another's": {
+			Base64EncodedCertificate: to.Ptr(block("PRIVATE KEY", private) + block("CERTIFICATE", ca.cert.Raw)),
+			CertificatePolicy:        asPEM,
+		},
+		"an odd form": {
+			Base64EncodedCertificate: &inPEM,
+			CertificatePolicy: &azcertificates.CertificatePolicy{
+				SecretProperties: &azcertificates.SecretProperties{ContentType: to.Ptr("text/plain")},
+			},
+		},
 	} {
 		_, err := certificates.ImportCertificate(t.Context(), "refused", given, nil)
 		w.refused(name, err, http.StatusBadRequest, "BadParameter")
 	}
-	// A password that is hashed for as long as it takes would keep everybody else waiting.
+	// A password with many iterations would block other requests.
 	parameters, err := asn1.Marshal(struct {
 		Salt   []byte
 		Rounds int
@@ -578,7 +582,7 @@ func TestCertificate_IsImported(t *testing.T) {
 		Base64EncodedCertificate: &huge, CertificatePolicy: asPEM,
 	}, nil)
 	w.refused("a huge key", err, http.StatusNotImplemented, "NotImplemented")
-	// A secret that holds a certificate is none.
+	// A secret with a certificate is not a certificate.
 	_, err = w.secrets(w.admin).
 		SetSecret(t.Context(), "secret", azsecrets.SetSecretParameters{Value: &inPEM, ContentType: to.Ptr("application/x-pem-file")}, nil)
 	w.must(err)
@@ -586,17 +590,21 @@ func TestCertificate_IsImported(t *testing.T) {
 	w.refused("a secret", err, http.StatusNotFound, "CertificateNotFound")
 }
 
-// TestCertificate_IsNotTakenApart has the secret and the key of a certificate come and go with it.
-func TestCertificate_IsNotTakenApart(t *testing.T) {
+// TestCertificate_OwnsSecretAndKey creates, deletes and recovers a certificate with its secret and key.
+func TestCertificate_OwnsSecretAndKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	certificates := w.certificates(w.admin)
 	w.create("web", "Self", nil)
 	value := *w.secret("web", "").Value
 	for request, want := range map[string]string{
-		"PUT /secrets/web": "403 SecretManagedByKeyVault", "DELETE /secrets/web": "403 SecretManagedByKeyVault", "DELETE /keys/web": "403 KeyManagedByKeyVault",
-		"POST /keys/web/create": "403 KeyManagedByKeyVault", "PATCH /secrets/web/": "501 NotImplemented", "POST /secrets/web/backup": "501 NotImplemented",
-		"POST /keys/web/rotate": "501 NotImplemented", "PUT /keys/web/rotationpolicy": "501 NotImplemented",
+		"PUT /secrets/web":         "403 SecretManagedByKeyVault",
+		"DELETE /secrets/web":      "403 SecretManagedByKeyVault",
+		"DELETE /keys/web":         "403 KeyManagedByKeyVault",
+		"POST /keys/web/create":    "403 KeyManagedByKeyVault",
+		"PATCH /secrets/web/":      "501 NotImplemented",
+		"POST /secrets/web/backup": "501 NotImplemented",
+		"POST /keys/web/rotate":    "501 NotImplemented", "PUT /keys/web/rotationpolicy": "501 NotImplemented",
 	} {
 		method, path, _ := cut(request)
 		body := map[string]string{"PUT /secrets/web": `{"value": "v"}`, "POST /keys/web/create": `{"kty": "EC"}`}[request]
@@ -625,8 +633,10 @@ func TestCertificate_IsNotTakenApart(t *testing.T) {
 	}
 	there("404 200")
 	for request, want := range map[string]string{
-		"POST /deletedsecrets/web/recover": "403 SecretManagedByKeyVault", "DELETE /deletedkeys/web": "403 KeyManagedByKeyVault",
-		"PUT /secrets/web": "409 ObjectIsDeletedButRecoverable", "POST /certificates/web/create": "409 ObjectIsDeletedButRecoverable",
+		"POST /deletedsecrets/web/recover": "403 SecretManagedByKeyVault",
+		"DELETE /deletedkeys/web":          "403 KeyManagedByKeyVault",
+		"PUT /secrets/web":                 "409 ObjectIsDeletedButRecoverable",
+		"POST /certificates/web/create":    "409 ObjectIsDeletedButRecoverable",
 	} {
 		method, path, _ := cut(request)
 		body := map[string]string{"PUT /secrets/web": `{"value": "v"}`}[request]
@@ -656,8 +666,8 @@ func TestCertificate_IsNotTakenApart(t *testing.T) {
 	w.must(w.set("web", "the name is free"))
 }
 
-// TestPurge_OfAProtectedVaultIsForbidden, whoever asks for it.
-func TestPurge_OfAProtectedVaultIsForbidden(t *testing.T) {
+// TestPurge_FailsWithPurgeProtection tries all callers.
+func TestPurge_FailsWithPurgeProtection(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.vault("kv-one", func(v *keyvault.Vault) { v.NoPurge = true })
@@ -675,8 +685,8 @@ func TestPurge_OfAProtectedVaultIsForbidden(t *testing.T) {
 	}
 }
 
-// TestCertificate_PrivateKeyIsForWhoMayReadSecrets tries to have it with every right but that one.
-func TestCertificate_PrivateKeyIsForWhoMayReadSecrets(t *testing.T) {
+// TestCertificate_PrivateKeyRequiresSecretsRole tries to read it with every other permission.
+func TestCertificate_PrivateKeyRequiresSecretsRole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.create("web", "Self", nil)
@@ -685,7 +695,9 @@ func TestCertificate_PrivateKeyIsForWhoMayReadSecrets(t *testing.T) {
 		roles []string
 		reads bool
 	}{
-		"nobody": {nil, false}, "a reader": {[]string{reader}, false}, "an officer of certificates and keys": {[]string{certificatesOfficer, cryptoOfficer, cryptoUser, reader}, false},
+		"nobody": {nil, false}, "a reader": {[]string{reader}, false}, "an officer of certificates and keys": {
+			[]string{certificatesOfficer, cryptoOfficer, cryptoUser, reader}, false,
+		},
 		"a user of secrets": {[]string{secretsUser}, true}, "a user of the certificate": {[]string{certificateUser}, true},
 	} {
 		who := w.as(test.roles...)
@@ -698,7 +710,7 @@ func TestCertificate_PrivateKeyIsForWhoMayReadSecrets(t *testing.T) {
 			}
 		}
 	}
-	// What officers of certificates and keys are shown has no private half, also after a deletion and in a backup.
+	// Officers of certificates and keys never see the private half, even after a deletion or in a backup.
 	officer := w.as(certificatesOfficer, cryptoOfficer, reader)
 	private, _ := open(t, *w.secret("web", "").Value, "application/x-pkcs12")
 	scalar, err := private.(*ecdsa.PrivateKey).Bytes()

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// cipher is an algorithm of RSA keys: both of its halves.
+// cipher is an encryption algorithm of RSA keys.
 type cipher struct {
 	encrypt func(key *rsa.PublicKey, plain []byte) ([]byte, error)
 	decrypt func(key *rsa.PrivateKey, sealed []byte) ([]byte, error)
@@ -36,7 +36,8 @@ func oaep(h func() hash.Hash) cipher {
 	}
 }
 
-// ciphers are those of RSA keys (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details).
+// ciphers lists the encryption algorithms of RSA keys
+// (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details).
 var ciphers = map[string]cipher{
 	"RSA-OAEP-256": oaep(sha256.New),
 	"RSA-OAEP":     oaep(sha1.New),
@@ -55,7 +56,7 @@ func (c *call) decrypt() (any, error) { return c.operate("decrypt", false) }
 func (c *call) wrap() (any, error)    { return c.operate("wrapKey", true) }
 func (c *call) unwrap() (any, error)  { return c.operate("unwrapKey", false) }
 
-// operate does a cryptographic operation with a version of an RSA key.
+// operate performs a cryptographic operation with a version of an RSA key.
 func (c *call) operate(operation string, seal bool) (any, error) {
 	var body struct {
 		Algorithm string `json:"alg"`
@@ -85,14 +86,15 @@ func (c *call) operate(operation string, seal bool) (any, error) {
 	} else {
 		value, err = algorithm.decrypt(key, value)
 	}
-	if err != nil { // which says nothing of the value
+	if err != nil { // the error does not reveal the value
 		return nil, badParameter("The parameter is incorrect: %v", err)
 	}
 	return bundle{"kid": c.vault.id(Key, o.Name, v.ID), "value": base64.RawURLEncoding.EncodeToString(value)}, nil
 }
 
-// usable finds the version of a key that is to do an operation. Outside of the key's time what was sealed is still opened and what was
-// signed verified, and nothing sealed or signed (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details#date-time-controlled-operations).
+// usable returns the version of a key for an operation. Outside its validity, a key still decrypts and verifies, but
+// does not encrypt or sign
+// (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details#date-time-controlled-operations).
 func (c *call) usable(operation string, makes bool) (o Object, v Version, private any, err error) {
 	o, v, err = c.find(Key)
 	if err != nil {
@@ -123,7 +125,7 @@ func (c *call) incompatible(o Object, v Version, algorithm string) *Error {
 		c.vault.id(Key, o.Name, v.ID), v.Key.Type, printable(algorithm))
 }
 
-// octets reads bytes as JSON Web Keys have them.
+// octets are bytes in the encoding of JSON Web Keys.
 func octets(property, text string) ([]byte, error) {
 	value, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil || text == "" {
@@ -132,14 +134,15 @@ func octets(property, text string) ([]byte, error) {
 	return value, nil
 }
 
-// signer is an algorithm of signatures: the hash whose digests it signs, and for which keys.
+// signer is a signature algorithm: the hash of its digests, and the keys that it applies to.
 type signer struct {
 	hash  crypto.Hash
-	curve elliptic.Curve // nil: RSA
+	curve elliptic.Curve // nil means RSA
 	pss   bool
 }
 
-// signers are those of RSA and EC keys (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details).
+// signers lists the signature algorithms of RSA and EC keys
+// (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details).
 var signers = map[string]signer{
 	"RS256": {hash: crypto.SHA256},
 	"RS384": {hash: crypto.SHA384},
@@ -155,7 +158,7 @@ var signers = map[string]signer{
 	"ES512": {hash: crypto.SHA512, curve: elliptic.P521()},
 }
 
-// signer finds the algorithm for a key and a digest.
+// signer returns the algorithm for a key and a digest.
 func (c *call) signer(o Object, v Version, private any, algorithm, property, given string) (signer, []byte, error) {
 	s, known := signers[algorithm]
 	if algorithm == "ES256K" || algorithm == "RSNULL" {
@@ -194,18 +197,14 @@ func (c *call) sign() (any, error) {
 	switch key := private.(type) {
 	case *rsa.PrivateKey:
 		if s.pss {
-			signature, err = rsa.SignPSS(
-				rand.Reader,
-				key,
-				s.hash,
-				digest,
-				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash},
-			)
+			signature, err = rsa.SignPSS(rand.Reader, key, s.hash, digest, &rsa.PSSOptions{
+				SaltLength: rsa.PSSSaltLengthEqualsHash,
+			})
 		} else {
 			signature, err = rsa.SignPKCS1v15(nil, key, s.hash, digest)
 		}
 	case *ecdsa.PrivateKey:
-		// As JSON Web Signatures have it: both halves, one after the other.
+		// JSON Web Signatures have both halves, one after the other.
 		var one, two *big.Int
 		if one, two, err = ecdsa.Sign(rand.Reader, key, digest); err == nil {
 			half := (s.curve.Params().BitSize + 7) / 8
@@ -243,13 +242,8 @@ func (c *call) verify() (any, error) {
 	switch key := private.(type) {
 	case *rsa.PrivateKey:
 		if s.pss {
-			right = rsa.VerifyPSS(
-				&key.PublicKey,
-				s.hash,
-				digest,
-				signature,
-				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash},
-			) == nil
+			options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+			right = rsa.VerifyPSS(&key.PublicKey, s.hash, digest, signature, options) == nil
 		} else {
 			right = rsa.VerifyPKCS1v15(&key.PublicKey, s.hash, digest, signature) == nil
 		}

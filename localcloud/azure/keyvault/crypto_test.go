@@ -20,7 +20,7 @@ import (
 
 type algorithm = azkeys.SignatureAlgorithm
 
-// verifies checks a signature as everybody does who has the public key alone.
+// verifies checks a signature with only the public key.
 func verifies(key *azkeys.JSONWebKey, alg algorithm, hash crypto.Hash, digest, signature []byte) bool {
 	if key.N != nil {
 		public := &rsa.PublicKey{N: new(big.Int).SetBytes(key.N), E: int(new(big.Int).SetBytes(key.E).Int64())}
@@ -44,13 +44,15 @@ func digestOf(hash crypto.Hash, text string) []byte {
 	return h.Sum(nil)
 }
 
-func TestSign_IsWhatThePublicKeyVerifies(t *testing.T) {
+func TestSign_IsVerifiedByPublicKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	keys := w.keys(w.admin)
 	for name, of := range map[string]azkeys.CreateKeyParameters{
 		"rsa": {Kty: to.Ptr(azkeys.KeyTypeRSA)}, "p256": {Kty: to.Ptr(azkeys.KeyTypeEC), Curve: to.Ptr(azkeys.CurveNameP256)},
-		"p384": {Kty: to.Ptr(azkeys.KeyTypeEC), Curve: to.Ptr(azkeys.CurveNameP384)}, "p521": {Kty: to.Ptr(azkeys.KeyTypeEC), Curve: to.Ptr(azkeys.CurveNameP521)},
+		"p384": {Kty: to.Ptr(azkeys.KeyTypeEC), Curve: to.Ptr(azkeys.CurveNameP384)}, "p521": {
+			Kty: to.Ptr(azkeys.KeyTypeEC), Curve: to.Ptr(azkeys.CurveNameP521),
+		},
 	} {
 		_, err := keys.CreateKey(t.Context(), name, of, nil)
 		w.must(err)
@@ -72,26 +74,16 @@ func TestSign_IsWhatThePublicKeyVerifies(t *testing.T) {
 			t.Errorf("%s: Go's library has it otherwise", alg)
 		}
 		for want, given := range map[bool][]byte{true: digest, false: other} {
-			verified, err := keys.Verify(
-				t.Context(),
-				of.key,
-				"",
-				azkeys.VerifyParameters{Algorithm: &alg, Digest: given, Signature: signed.Result},
-				nil,
-			)
+			verified, err := keys.Verify(t.Context(), of.key, "",
+				azkeys.VerifyParameters{Algorithm: &alg, Digest: given, Signature: signed.Result}, nil)
 			w.must(err)
 			if *verified.Value != want {
 				t.Errorf("%s: the vault verifies %v", alg, *verified.Value)
 			}
 		}
 		for name, given := range map[string][]byte{"cut": signed.Result[1:], "cut short": signed.Result[:10], "long": append([]byte{0}, signed.Result...)} {
-			verified, err := keys.Verify(
-				t.Context(),
-				of.key,
-				"",
-				azkeys.VerifyParameters{Algorithm: &alg, Digest: digest, Signature: given},
-				nil,
-			)
+			verified, err := keys.Verify(t.Context(), of.key, "",
+				azkeys.VerifyParameters{Algorithm: &alg, Digest: digest, Signature: given}, nil)
 			w.must(err)
 			if *verified.Value {
 				t.Errorf("%s: a signature that is %s is verified", alg, name)
@@ -100,7 +92,7 @@ func TestSign_IsWhatThePublicKeyVerifies(t *testing.T) {
 	}
 }
 
-func TestSign_IsRefused(t *testing.T) {
+func TestSign_RefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	keys := w.keys(w.admin)
@@ -144,7 +136,7 @@ func TestSign_IsRefused(t *testing.T) {
 		_, err := keys.Sign(t.Context(), test.key, "", azkeys.SignParameters{Algorithm: &test.alg, Value: test.digest}, nil)
 		w.refused(name, err, test.status, test.code)
 	}
-	// What was signed is verified also outside of the key's time.
+	// Signatures are also verified outside the key's validity.
 	for _, name := range []string{"verifies", "expired", "early"} {
 		if _, err := keys.Verify(t.Context(), name, "", azkeys.VerifyParameters{
 			Algorithm: to.Ptr(azkeys.SignatureAlgorithmES256), Digest: digest, Signature: make([]byte, 64),
@@ -152,22 +144,12 @@ func TestSign_IsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Its operations can be changed.
-	_, err := keys.UpdateKey(
-		t.Context(),
-		"verifies",
-		"",
-		azkeys.UpdateKeyParameters{KeyOps: []*azkeys.KeyOperation{to.Ptr(azkeys.KeyOperationSign)}},
-		nil,
-	)
+	// Operations of a key can be changed.
+	_, err := keys.UpdateKey(t.Context(), "verifies", "",
+		azkeys.UpdateKeyParameters{KeyOps: []*azkeys.KeyOperation{to.Ptr(azkeys.KeyOperationSign)}}, nil)
 	w.must(err)
-	_, err = keys.Sign(
-		t.Context(),
-		"verifies",
-		"",
-		azkeys.SignParameters{Algorithm: to.Ptr(azkeys.SignatureAlgorithmES256), Value: digest},
-		nil,
-	)
+	_, err = keys.Sign(t.Context(), "verifies", "",
+		azkeys.SignParameters{Algorithm: to.Ptr(azkeys.SignatureAlgorithmES256), Value: digest}, nil)
 	w.must(err)
 }
 
@@ -176,26 +158,22 @@ func jwk(private any) *azkeys.JSONWebKey {
 	case *rsa.PrivateKey:
 		key.Precompute()
 		return &azkeys.JSONWebKey{
-			Kty: to.Ptr(
-				azkeys.KeyTypeRSA,
-			),
-			N:  key.N.Bytes(),
-			E:  big.NewInt(int64(key.E)).Bytes(),
-			D:  key.D.Bytes(),
-			P:  key.Primes[0].Bytes(),
-			Q:  key.Primes[1].Bytes(),
-			DP: key.Precomputed.Dp.Bytes(),
-			DQ: key.Precomputed.Dq.Bytes(),
-			QI: key.Precomputed.Qinv.Bytes(),
+			Kty: to.Ptr(azkeys.KeyTypeRSA),
+			N:   key.N.Bytes(),
+			E:   big.NewInt(int64(key.E)).Bytes(),
+			D:   key.D.Bytes(),
+			P:   key.Primes[0].Bytes(),
+			Q:   key.Primes[1].Bytes(),
+			DP:  key.Precomputed.Dp.Bytes(),
+			DQ:  key.Precomputed.Dq.Bytes(),
+			QI:  key.Precomputed.Qinv.Bytes(),
 		}
 	case *ecdsa.PrivateKey:
 		d, _ := key.Bytes()
 		point, _ := key.PublicKey.Bytes()
 		half := len(point) / 2
 		return &azkeys.JSONWebKey{
-			Kty: to.Ptr(
-				azkeys.KeyTypeEC,
-			),
+			Kty: to.Ptr(azkeys.KeyTypeEC),
 			Crv: to.Ptr(azkeys.CurveName(key.Params().Name)),
 			X:   point[1 : 1+half],
 			Y:   point[1+half:],
@@ -205,14 +183,16 @@ func jwk(private any) *azkeys.JSONWebKey {
 	return nil
 }
 
-func TestImportKey_RefusesNumbersLargerThanTheKey(t *testing.T) {
+func TestImportKey_RefusesLargeNumbers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	one, err := rsa.GenerateKey(rand.Reader, 2048)
 	w.must(err)
 	huge := bytes.Repeat([]byte{0xff}, 50_000)
 	for name, change := range map[string]func(*azkeys.JSONWebKey){
-		"d": func(k *azkeys.JSONWebKey) { k.D = huge }, "p": func(k *azkeys.JSONWebKey) { k.P = huge }, "q": func(k *azkeys.JSONWebKey) { k.Q = huge },
+		"d": func(k *azkeys.JSONWebKey) { k.D = huge },
+		"p": func(k *azkeys.JSONWebKey) { k.P = huge },
+		"q": func(k *azkeys.JSONWebKey) { k.Q = huge },
 	} {
 		given := jwk(one)
 		change(given)
@@ -225,7 +205,7 @@ func TestImportKey_RefusesNumbersLargerThanTheKey(t *testing.T) {
 	}
 }
 
-func TestImportKey_SignsAsTheKeyDid(t *testing.T) {
+func TestImportKey_KeepsKeyPair(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	keys := w.keys(w.admin)
@@ -237,12 +217,8 @@ func TestImportKey_SignsAsTheKeyDid(t *testing.T) {
 		private crypto.Signer
 		hash    crypto.Hash
 	}{"PS256": {one, crypto.SHA256}, "ES384": {two, crypto.SHA384}} {
-		made, err := keys.ImportKey(
-			t.Context(),
-			"given",
-			azkeys.ImportKeyParameters{Key: jwk(of.private), Tags: map[string]*string{"a": to.Ptr("b")}},
-			nil,
-		)
+		made, err := keys.ImportKey(t.Context(), "given",
+			azkeys.ImportKeyParameters{Key: jwk(of.private), Tags: map[string]*string{"a": to.Ptr("b")}}, nil)
 		w.must(err)
 		if made.Key.D != nil || made.Key.P != nil || *made.Tags["a"] != "b" {
 			t.Error("the private half is shown, or the tag not")
@@ -264,7 +240,7 @@ func TestImportKey_SignsAsTheKeyDid(t *testing.T) {
 		t.Errorf("%d versions", versions)
 	}
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil { // as Go does by itself
+	if err != nil { // as Go's clients do
 		small = one
 	}
 	three, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
@@ -282,11 +258,15 @@ func TestImportKey_SignsAsTheKeyDid(t *testing.T) {
 		"no key of RSA":         {broken, 400, "BadParameter"},
 		"two halves":            {mixed, 400, "BadParameter"},
 		"no point of the curve": {elsewhere, 400, "BadParameter"},
-		"no private half":       {&azkeys.JSONWebKey{Kty: to.Ptr(azkeys.KeyTypeRSA), N: one.N.Bytes(), E: []byte{1, 0, 1}}, 400, "BadParameter"},
-		"nothing":               {nil, 400, "BadParameter"},
-		"a symmetric one":       {&azkeys.JSONWebKey{Kty: to.Ptr(azkeys.KeyTypeOct), K: []byte("k")}, 400, "BadParameter"},
-		"a curve not here":      {&azkeys.JSONWebKey{Kty: to.Ptr(azkeys.KeyTypeEC), Crv: to.Ptr(azkeys.CurveNameP256K)}, 501, "NotImplemented"},
-		"of hardware":           {&azkeys.JSONWebKey{Kty: to.Ptr(azkeys.KeyTypeRSAHSM), T: []byte("t")}, 400, "BadParameter"},
+		"no private half": {
+			&azkeys.JSONWebKey{Kty: to.Ptr(azkeys.KeyTypeRSA), N: one.N.Bytes(), E: []byte{1, 0, 1}}, 400, "BadParameter",
+		},
+		"nothing":         {nil, 400, "BadParameter"},
+		"a symmetric one": {&azkeys.JSONWebKey{Kty: to.Ptr(azkeys.KeyTypeOct), K: []byte("k")}, 400, "BadParameter"},
+		"a curve not here": {
+			&azkeys.JSONWebKey{Kty: to.Ptr(azkeys.KeyTypeEC), Crv: to.Ptr(azkeys.CurveNameP256K)}, 501, "NotImplemented",
+		},
+		"of hardware": {&azkeys.JSONWebKey{Kty: to.Ptr(azkeys.KeyTypeRSAHSM), T: []byte("t")}, 400, "BadParameter"},
 	} {
 		_, err := keys.ImportKey(t.Context(), "refused", azkeys.ImportKeyParameters{Key: test.key}, nil)
 		w.refused(name, err, test.status, test.code)
@@ -297,11 +277,16 @@ func TestImportKey_SignsAsTheKeyDid(t *testing.T) {
 	}
 }
 
-func TestServer_SaysWhatIsOfOtherServices(t *testing.T) {
+func TestServer_NamesUnsupportedOperations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, request := range []string{
-		"POST /rng", "POST /keys/k/v/release", "GET /keys/k/v/attestation", "GET /certificates/contacts", "PUT /certificates/issuers/one", "GET /certificates/issuers",
+		"POST /rng",
+		"POST /keys/k/v/release",
+		"GET /keys/k/v/attestation",
+		"GET /certificates/contacts",
+		"PUT /certificates/issuers/one",
+		"GET /certificates/issuers",
 		"GET /storage", "PUT /nothing",
 	} {
 		method, path, _ := cut(request)
@@ -314,13 +299,18 @@ func TestServer_SaysWhatIsOfOtherServices(t *testing.T) {
 	}
 }
 
-func TestServer_SendsNobodyElsewhere(t *testing.T) {
+func TestServer_NeverRedirects(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.must(w.set("s", "v"))
 	for path, want := range map[string]string{
-		"/secrets/../secrets/s": "200", "//secrets//s": "200", "/secrets/./s/": "200", "/secrets/s//": "200", "/secrets/%2e%2e/s": "404 SecretNotFound", "/": "501 NotImplemented",
-		"/..": "501 NotImplemented", "/secrets/a%2Fb": "404 SecretNotFound",
+		"/secrets/../secrets/s": "200",
+		"//secrets//s":          "200",
+		"/secrets/./s/":         "200",
+		"/secrets/s//":          "200",
+		"/secrets/%2e%2e/s":     "404 SecretNotFound",
+		"/":                     "501 NotImplemented",
+		"/..":                   "501 NotImplemented", "/secrets/a%2Fb": "404 SecretNotFound",
 	} {
 		if got := w.json(w.admin, http.MethodGet, path, ""); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)

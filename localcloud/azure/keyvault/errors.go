@@ -5,12 +5,12 @@ import (
 	"net/http"
 )
 
-// Error is a refusal as Key Vault gives it.
+// Error is an error of Key Vault.
 type Error struct {
 	Status  int
 	Code    string
 	Message string
-	Inner   string // innererror.code, or empty
+	Inner   string // innererror.code, may be empty
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
@@ -52,7 +52,8 @@ func isDeleted(kind Kind, name string) *Error {
 	}
 }
 
-// managed is the refusal of what is done to the secret or key of a certificate and not to the certificate.
+// managed returns the error for a request to the secret or the key of a certificate that must be sent to the
+// certificate.
 func managed(kind Kind, operation string) *Error {
 	return &Error{
 		Status: http.StatusForbidden,
@@ -79,7 +80,7 @@ func notImplemented(what string) *Error {
 	return &Error{Status: http.StatusNotImplemented, Code: "NotImplemented", Message: "not implemented here: " + what}
 }
 
-// Refusal returns the error as Resource Manager gives it.
+// Refusal returns the error in Resource Manager's shape.
 func (e *Error) Refusal() (status int, code, message string) {
 	code = e.Code
 	if e.Inner != "" {

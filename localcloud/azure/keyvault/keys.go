@@ -20,11 +20,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// KeySpec says what key to make.
+// KeySpec describes a key to create.
 type KeySpec struct {
-	Type       string // RSA, RSA-HSM, EC or EC-HSM; the HSM types need a premium vault
-	Size       int    // of an RSA key: 2048 (default), 3072 or 4096
-	Curve      string // of an EC key: P-256 (default), P-384 or P-521
+	Type       string // RSA, RSA-HSM, EC or EC-HSM; the HSM types require a premium vault
+	Size       int    // of an RSA key: 2048, 3072 or 4096. Defaults to 2048.
+	Curve      string // of an EC key: P-256, P-384 or P-521. Defaults to P-256.
 	Operations []string
 	Attributes Attributes
 	Tags       map[string]string
@@ -47,7 +47,7 @@ var (
 	allOperations = append([]string{"import", "release"}, rsaOperations...)
 )
 
-// CreateKey makes a key pair as a new version of a key.
+// CreateKey generates a key pair as a new version of a key.
 func CreateKey(tx *store.Tx, v Vault, name string, spec KeySpec) (Object, error) {
 	o, err := forWriting(tx, v, Key, name, "create")
 	if err != nil {
@@ -66,7 +66,7 @@ func CreateKey(tx *store.Tx, v Vault, name string, spec KeySpec) (Object, error)
 	return o, put(tx, o)
 }
 
-// Is reports whether the latest version of a key is what a spec asks for, what it leaves out being the default.
+// Is reports whether the latest version of a key matches a spec. Omitted fields mean the defaults.
 func (o Object) Is(spec KeySpec) bool {
 	latest := o.Latest()
 	ec := strings.HasPrefix(spec.Type, "EC")
@@ -86,7 +86,7 @@ func (o Object) Is(spec KeySpec) bool {
 		same(is.NotBefore, asked.NotBefore) && same(is.Expires, asked.Expires)
 }
 
-// RotateKey makes a new version after the latest; it expires when the key's policy says.
+// RotateKey creates a new version. It expires as the key's rotation policy says.
 func RotateKey(tx *store.Tx, v Vault, name string) (Object, error) {
 	o, ok, err := Get(tx, v, Key, name)
 	if err != nil {
@@ -195,7 +195,7 @@ type givenKey struct {
 	Transfer   string   `json:"key_hsm"`
 }
 
-// private reads the pair. That what is given twice is the same is checked.
+// private returns the key pair. It checks that redundant values agree.
 func (g givenKey) private() (crypto.Signer, error) {
 	var err error
 	number := func(name, text string) *big.Int {
@@ -224,7 +224,7 @@ func (g givenKey) private() (crypto.Signer, error) {
 		if !slices.Contains([]int{2048, 3072, 4096}, key.N.BitLen()) || !e.IsInt64() || e.Int64() >= 1<<31 {
 			return nil, badParameter("Property key has an invalid value: an RSA key of 2048, 3072 or 4096 bits.")
 		}
-		// Validate calculates with numbers of any size, for minutes, and everybody else's writes would wait.
+		// Validate takes minutes with very large numbers and would block other writers.
 		tooLarge := func(x *big.Int) bool { return x.BitLen() > key.N.BitLen() }
 		if key.E = int(e.Int64()); tooLarge(key.D) || slices.ContainsFunc(key.Primes, tooLarge) || key.Validate() != nil {
 			return nil, badParameter("Property key has an invalid value: its numbers are no RSA key.")
@@ -263,7 +263,7 @@ func (g givenKey) private() (crypto.Signer, error) {
 	return nil, badParameter("Key type %.40q is not valid: RSA, RSA-HSM, EC or EC-HSM.", g.Type)
 }
 
-// importKey makes a key that the request has as a new version.
+// importKey stores the key in the request as a new version.
 func (c *call) importKey() (any, error) {
 	var body struct {
 		HSM        *bool             `json:"Hsm"`
@@ -309,7 +309,7 @@ func (c *call) importKey() (any, error) {
 	return c.vault.keyBundle(o, version)
 }
 
-// material keeps a pair that came from outside. Operations that are nil are all that it can do.
+// material converts an imported key pair. Nil operations mean all that the key supports.
 func material(private crypto.PrivateKey, kty string, operations []string) (*KeyMaterial, error) {
 	m := &KeyMaterial{Type: kty, Operations: operations}
 	usual := rsaOperations
@@ -337,7 +337,7 @@ func (m KeyMaterial) public() (crypto.PublicKey, error) {
 	return private.(crypto.Signer).Public(), nil
 }
 
-// jsonWebKey is the public half of a key, as Key Vault writes it.
+// jsonWebKey returns the public half of a key in Key Vault's encoding.
 func jsonWebKey(public crypto.PublicKey, kty string, operations []string, id string) (map[string]any, error) {
 	jwk := map[string]any{"kid": id, "kty": kty, "key_ops": operations}
 	base64url := base64.RawURLEncoding.EncodeToString

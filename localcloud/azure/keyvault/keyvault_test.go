@@ -44,7 +44,7 @@ const (
 	certificateUser     = "db79e9a7-68ee-4b58-9aeb-b90e7c24fcba"
 )
 
-// world is a data plane without anything around it. Clients of Azure's SDK reach it in the process.
+// world is a data plane by itself. Clients of Azure's SDK reach it in process.
 type world struct {
 	testing.TB
 	store  *store.Store
@@ -53,7 +53,7 @@ type world struct {
 	admin  caller
 }
 
-// caller is who has a token.
+// caller is a principal with a token.
 type caller string
 
 func (c caller) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -88,7 +88,7 @@ func (w *world) update(f func(*store.Tx) error) {
 	w.must(w.store.Update(f))
 }
 
-// vault makes one, changed in something.
+// vault creates a vault with a change.
 func (w *world) vault(name string, change func(*keyvault.Vault)) {
 	w.Helper()
 	v := keyvault.Vault{
@@ -106,7 +106,7 @@ func (w *world) vault(name string, change func(*keyvault.Vault)) {
 	w.update(func(tx *store.Tx) error { return keyvault.PutVault(tx, v) })
 }
 
-// as makes somebody with roles at the whole tenant.
+// as returns a caller with roles at the tenant's scope.
 func (w *world) as(roles ...string) caller {
 	w.Helper()
 	return w.application(entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "app"}, roles...)
@@ -118,10 +118,9 @@ func (w *world) application(app entra.Application, roles ...string) caller {
 	w.update(func(tx *store.Tx) error {
 		for _, role := range roles {
 			id := uuid.NewString()
-			if err := authorization.Put(
-				tx,
-				authorization.Assignment{ID: "/" + id, Name: id, Scope: "/", RoleID: role, PrincipalID: app.ObjectID},
-			); err != nil {
+			if err := authorization.Put(tx, authorization.Assignment{
+				ID: "/" + id, Name: id, Scope: "/", RoleID: role, PrincipalID: app.ObjectID,
+			}); err != nil {
 				return err
 			}
 		}
@@ -135,11 +134,8 @@ func (w *world) application(app entra.Application, roles ...string) caller {
 		"client_secret": {"secret"},
 		"scope":         {"https://vault.azure.net/.default"},
 	}
-	r := httptest.NewRequest(
-		http.MethodPost,
-		"https://login.microsoftonline.com/"+tenantID+"/oauth2/v2.0/token",
-		strings.NewReader(form.Encode()),
-	)
+	r := httptest.NewRequest(http.MethodPost, "https://login.microsoftonline.com/"+tenantID+"/oauth2/v2.0/token",
+		strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	answer := httptest.NewRecorder()
 	w.tokens.ServeHTTP(answer, r)
@@ -150,7 +146,7 @@ func (w *world) application(app entra.Application, roles ...string) caller {
 	return caller(body.Token)
 }
 
-// role makes one with data actions.
+// role creates a role with data actions.
 func (w *world) role(actions, notActions []string) string {
 	w.Helper()
 	role := authorization.Role{
@@ -164,7 +160,7 @@ func (w *world) role(actions, notActions []string) string {
 	return role.ID
 }
 
-// Do is how clients reach the server.
+// Do is the transport of clients.
 func (w *world) Do(r *http.Request) (*http.Response, error) {
 	sent := r.Clone(r.Context())
 	if sent.Body == nil {
@@ -208,7 +204,7 @@ func (w *world) certificatesOf(uri string, c caller) *azcertificates.Client {
 	return client
 }
 
-// refused wants an error with a status, and a code or inner code.
+// refused checks an error's status and its code or inner code.
 func (w *world) refused(name string, err error, status int, code string) {
 	w.Helper()
 	var refused *azcore.ResponseError
@@ -219,7 +215,7 @@ func (w *world) refused(name string, err error, status int, code string) {
 	}
 }
 
-// send sends a body as it is.
+// send sends a body unchanged.
 func (w *world) send(c caller, method, path, contentType string, body []byte) (int, string) {
 	w.Helper()
 	r := httptest.NewRequest(method, uri+strings.TrimPrefix(path, "/")+"?api-version=7.6", bytes.NewReader(body))
@@ -259,7 +255,7 @@ func (w *world) set(name, value string) error {
 	return err
 }
 
-// text is what somebody is answered.
+// text returns the response to a caller's request.
 func (w *world) text(c caller, method, path string) (int, string) {
 	w.Helper()
 	r := httptest.NewRequest(method, uri+strings.TrimPrefix(path, "/")+"?api-version=7.6", strings.NewReader("{}"))

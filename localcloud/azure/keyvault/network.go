@@ -10,25 +10,26 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Origin is where a request comes from.
+// Origin is the origin of a request.
 type Origin struct {
-	Address netip.Addr // on the internet; invalid where nobody knows what others make of it
-	Subnet  string     // the ARM id of the subnet, or empty
+	Address netip.Addr // address on the internet; invalid if it is unknown
+	Subnet  string     // ID of the subnet, may be empty
 }
 
-// Network knows the ways to a vault.
+// Network describes how requests reach a vault.
 type Network interface {
-	// Origin says where the nodes of the cluster with an ARM id are; an empty id stands for this machine.
+	// Origin returns where the nodes of a cluster are, given the cluster's ID. An empty ID means this machine.
 	Origin(tx *store.Tx, cluster string) (Origin, error)
 	// ServiceEndpoint reports whether a subnet has the service endpoint of Key Vault.
 	ServiceEndpoint(tx *store.Tx, subnet string) (bool, error)
-	// PrivateLink reports whether the vault's name leads a subnet to a private endpoint of the vault.
+	// PrivateLink reports whether the vault's name resolves to a private endpoint of the vault in a subnet.
 	PrivateLink(tx *store.Tx, vault Vault, subnet string) (bool, error)
 }
 
-// checkNetwork refuses who comes in a way that the vault has closed (learn.microsoft.com/azure/key-vault/general/network-security). A
-// private endpoint is always open; the rules are for those who come over the internet or through a service endpoint. The trusted
-// services of networkAcls.bypass are none of those that call here: AKS's nodes are not among them.
+// checkNetwork refuses requests that the vault's firewall does not admit
+// (learn.microsoft.com/azure/key-vault/general/network-security). Private endpoints always have access. The rules apply
+// to requests from the internet and through service endpoints. The trusted services of networkAcls.bypass do not call
+// this server, and AKS nodes are not among them.
 func (s *Server) checkNetwork(tx *store.Tx, v Vault, cluster string) error {
 	if v.Public && !v.DefaultDeny {
 		return nil
@@ -53,14 +54,14 @@ func (s *Server) checkNetwork(tx *store.Tx, v Vault, cluster string) error {
 			),
 		}
 	}
-	// Through a service endpoint a request comes from its subnet, and no longer from an address on the internet.
+	// Through a service endpoint, a request comes from its subnet instead of an address on the internet.
 	through := false
 	if from.Subnet != "" {
 		if through, err = s.network.ServiceEndpoint(tx, from.Subnet); err != nil {
 			return err
 		}
 	}
-	where := "Client address: " + from.Address.String() // "invalid IP" where it is not known
+	where := "Client address: " + from.Address.String() // "invalid IP" if it is unknown
 	switch {
 	case through && slices.ContainsFunc(v.Subnets, func(id string) bool { return strings.EqualFold(id, from.Subnet) }):
 		return nil

@@ -2,7 +2,7 @@ package keyvault
 
 import "strconv"
 
-// find reads the object and version that the request names.
+// find returns the object and version that the request names.
 func (c *call) find(kind Kind) (Object, Version, error) {
 	o, ok, err := Get(c.tx, c.vault, kind, c.name)
 	if err != nil {
@@ -207,10 +207,10 @@ func (c *call) listVersions() (any, error) {
 	return c.page(items)
 }
 
-// maxPage is the largest page of a list, and the default.
+// maxPage is the maximum and default size of a page of a list.
 const maxPage = 25
 
-// page cuts the part of a list that the request asks for.
+// page returns the part of a list that the request asks for.
 func (c *call) page(items []bundle) (any, error) {
 	query := c.request.URL.Query()
 	size, from := maxPage, 0

@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// CertificatePolicy says how a certificate's versions are made, in the words of Key Vault's REST API
-// (learn.microsoft.com/rest/api/keyvault/certificates/create-certificate/create-certificate). Its lifetime actions are kept and shown:
-// nothing is renewed by itself here, and no letter is sent.
+// CertificatePolicy describes how versions of a certificate are created, in the words of Key Vault's REST API
+// (learn.microsoft.com/rest/api/keyvault/certificates/create-certificate/create-certificate). Lifetime actions are
+// stored and returned, but certificates are not renewed automatically here and no e-mail is sent.
 type CertificatePolicy struct {
-	ID              string            `json:"id,omitempty"` // given back by clients, and ignored
+	ID              string            `json:"id,omitempty"` // sent back by clients, and ignored
 	Key             *policyKey        `json:"key_props,omitempty"`
 	Secret          *policySecret     `json:"secret_props,omitempty"`
 	X509            *policyX509       `json:"x509_props,omitempty"`
@@ -31,7 +31,7 @@ type CertificatePolicy struct {
 
 type (
 	policyKey struct {
-		Exportable *bool  `json:"exportable,omitempty"` // default true
+		Exportable *bool  `json:"exportable,omitempty"` // defaults to true
 		Type       string `json:"kty,omitempty"`
 		Size       int    `json:"key_size,omitempty"`
 		ReuseKey   bool   `json:"reuse_key"`
@@ -82,13 +82,13 @@ type (
 	}
 )
 
-// The issuers that every vault has: itself, and somebody whom it does not know.
+// Issuers that every vault has: itself, and an unknown authority.
 const (
 	selfIssuer    = "Self"
 	unknownIssuer = "Unknown"
 )
 
-// usages are the ways in which a certificate's key may be used, and what that lets the key do in the vault
+// usages maps the key usages of a certificate to the operations of its key in the vault
 // (learn.microsoft.com/azure/key-vault/certificates/about-certificates#mapping-key-usage-to-key-operations).
 var usages = map[string]struct {
 	usage      x509.KeyUsage
@@ -106,15 +106,11 @@ var usages = map[string]struct {
 }
 
 func badContentType(given string) *Error {
-	return badParameter(
-		"The content type %.60q of a certificate's secret is not valid: %s or %s.",
-		given,
-		pkcs12Type,
-		pemType,
-	)
+	return badParameter("The content type %.60q of a certificate's secret is not valid: %s or %s.", given, pkcs12Type,
+		pemType)
 }
 
-// complete is the policy with what Key Vault fills in. It is checked as a policy from which a certificate is made.
+// complete returns the policy with Key Vault's defaults, checked as the policy of a new certificate.
 func (p CertificatePolicy) complete(v Vault) (*CertificatePolicy, error) {
 	key, secret, subject, issuer := policyKey{}, policySecret{}, policyX509{}, policyIssuer{}
 	if p.Key != nil {
@@ -186,7 +182,7 @@ func (p CertificatePolicy) complete(v Vault) (*CertificatePolicy, error) {
 	return &p, nil
 }
 
-// check holds a complete policy against Key Vault's rules.
+// check checks a complete policy against Key Vault's rules.
 func (p *CertificatePolicy) check(v Vault) error {
 	x := p.X509
 	ec := strings.HasPrefix(p.Key.Type, "EC")
@@ -235,7 +231,7 @@ func (p *CertificatePolicy) check(v Vault) error {
 	return err
 }
 
-// changed is the policy with what an update has; what it leaves out stays.
+// changed returns the policy after an update. Omitted properties keep their values.
 func (p *CertificatePolicy) changed(with CertificatePolicy, v Vault) (*CertificatePolicy, error) {
 	if p == nil {
 		p = &CertificatePolicy{}
@@ -256,7 +252,7 @@ func (p *CertificatePolicy) changed(with CertificatePolicy, v Vault) (*Certifica
 	if with.Issuer != nil {
 		next.Issuer = with.Issuer
 		if with.LifetimeActions == nil && p.Issuer != nil && !strings.EqualFold(with.Issuer.Name, p.Issuer.Name) {
-			next.LifetimeActions = nil // the new issuer's own
+			next.LifetimeActions = nil // the new issuer has its own defaults
 		}
 	}
 	changed, err := next.complete(v)
@@ -267,7 +263,7 @@ func (p *CertificatePolicy) changed(with CertificatePolicy, v Vault) (*Certifica
 	return changed, nil
 }
 
-// touch dates the policy.
+// touch sets the times of the policy.
 func (p *CertificatePolicy) touch(before *CertificatePolicy) {
 	now, enabled := time.Now().Unix(), true
 	p.Attributes = &policyAttributes{Enabled: &enabled, Created: &now, Updated: &now}
@@ -276,7 +272,7 @@ func (p *CertificatePolicy) touch(before *CertificatePolicy) {
 	}
 }
 
-// of is the policy of a certificate that was made elsewhere.
+// of derives the policy of an imported certificate.
 func (p CertificatePolicy) of(
 	leaf *x509.Certificate,
 	private crypto.PrivateKey,
@@ -354,7 +350,7 @@ func (p CertificatePolicy) of(
 
 func (p *CertificatePolicy) exportable() bool { return p.Key.Exportable == nil || *p.Key.Exportable }
 
-// keySize is for RSA keys alone.
+// keySize returns the size of an RSA key. It is 0 for other keys.
 func (p *CertificatePolicy) keySize() int {
 	if strings.HasPrefix(p.Key.Type, "EC") {
 		return 0
@@ -362,7 +358,7 @@ func (p *CertificatePolicy) keySize() int {
 	return p.Key.Size
 }
 
-// operations are what the certificate's key may do; a certificate that says nothing of it lets it do all that it can.
+// operations returns what the certificate's key may do: everything, unless the certificate lists usages.
 func (p *CertificatePolicy) operations() []string {
 	all := rsaOperations
 	if strings.HasPrefix(p.Key.Type, "EC") {
@@ -373,10 +369,8 @@ func (p *CertificatePolicy) operations() []string {
 	}
 	found := []string{}
 	for _, operation := range all {
-		if slices.ContainsFunc(
-			p.X509.Usages,
-			func(usage string) bool { return slices.Contains(usages[usage].operations, operation) },
-		) {
+		if slices.ContainsFunc(p.X509.Usages,
+			func(usage string) bool { return slices.Contains(usages[usage].operations, operation) }) {
 			found = append(found, operation)
 		}
 	}
@@ -404,7 +398,7 @@ func extendedUsages(certificate *x509.Certificate) []string {
 	return found
 }
 
-// template is the certificate that the policy describes, without what differs from version to version.
+// template returns the certificate that the policy describes, without the fields that differ between versions.
 func (p *CertificatePolicy) template() (*x509.Certificate, error) {
 	x := p.X509
 	subject, err := distinguishedName(x.Subject)
@@ -456,7 +450,7 @@ func (p *CertificatePolicy) template() (*x509.Certificate, error) {
 	return t, nil
 }
 
-// request is the template of a certificate request: Key Vault's has the usages and the constraints too.
+// request returns the template of a certificate request. As in Key Vault, it includes the usages and constraints.
 func (p *CertificatePolicy) request() (*x509.CertificateRequest, error) {
 	t, err := p.template()
 	if err != nil {
@@ -471,10 +465,9 @@ func (p *CertificatePolicy) request() (*x509.CertificateRequest, error) {
 	}
 	add := func(id int, critical bool, value any) {
 		if der, wrong := asn1.Marshal(value); wrong == nil {
-			r.ExtraExtensions = append(
-				r.ExtraExtensions,
-				pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, id}, Critical: critical, Value: der},
-			)
+			r.ExtraExtensions = append(r.ExtraExtensions, pkix.Extension{
+				Id: asn1.ObjectIdentifier{2, 5, 29, id}, Critical: critical, Value: der,
+			})
 		} else {
 			err = badParameter("The policy has no certificate request: %v", wrong)
 		}
@@ -491,7 +484,7 @@ func (p *CertificatePolicy) request() (*x509.CertificateRequest, error) {
 	return r, err
 }
 
-// usageBits are the usages as DER has them: the first one is the highest bit.
+// usageBits returns key usages as in DER, with the first usage in the highest bit.
 func usageBits(usage x509.KeyUsage) asn1.BitString {
 	var bits asn1.BitString
 	for i := range 9 {
@@ -518,7 +511,7 @@ func objectIdentifier(text string) (asn1.ObjectIdentifier, bool) {
 	return id, len(id) >= 2 && id[0] <= 2 && (id[0] == 2 || id[1] < 40)
 }
 
-// attributeTypes are those of distinguished names.
+// attributeTypes maps attributes of distinguished names to their object identifiers.
 var attributeTypes = map[string]asn1.ObjectIdentifier{
 	"CN": {
 		2,
@@ -551,7 +544,7 @@ var attributeTypes = map[string]asn1.ObjectIdentifier{
 	"POSTALCODE": {2, 5, 4, 17},
 }
 
-// distinguishedName reads a subject such as CN=example.com, O="One, Two", in the order in which it is written.
+// distinguishedName parses a subject such as CN=example.com, O="One, Two" and keeps its order.
 func distinguishedName(text string) ([]byte, error) {
 	invalid := badParameter("Property subject has an invalid value: %.100q is no X.500 distinguished name.", text)
 	sequence := pkix.RDNSequence{}
@@ -583,7 +576,7 @@ func distinguishedName(text string) ([]byte, error) {
 	return der, nil
 }
 
-// attributeValue reads a value up to the comma behind it; quotes and backslashes take commas in.
+// attributeValue parses a value up to the next comma. Quotes and backslashes escape commas.
 func attributeValue(text string) (value, rest string, ok bool) {
 	var b strings.Builder
 	quoted := false
@@ -611,7 +604,7 @@ func attributeValue(text string) (value, rest string, ok bool) {
 	return strings.TrimSpace(b.String()), "", !quoted
 }
 
-// policyBundle shows a certificate's policy.
+// policyBundle returns a certificate's policy.
 func (v Vault) policyBundle(o Object) any {
 	if o.Policy == nil {
 		return nil

@@ -10,18 +10,18 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// RotationPolicy says when a key gets a new version (learn.microsoft.com/azure/key-vault/keys/how-to-configure-key-rotation). It is
-// kept and shown, and a rotation on request follows it; none happens by itself here.
+// RotationPolicy says when a key is rotated (learn.microsoft.com/azure/key-vault/keys/how-to-configure-key-rotation).
+// It is stored and returned, and applies to rotations on request. No key is rotated automatically here.
 type RotationPolicy struct {
 	Attributes struct {
-		ExpiryTime string `json:"expiryTime,omitempty"` // of new versions: a duration such as P90D
+		ExpiryTime string `json:"expiryTime,omitempty"` // of new versions, a duration such as P90D
 		Created    int64  `json:"created,omitempty"`
 		Updated    int64  `json:"updated,omitempty"`
 	} `json:"attributes"`
 	LifetimeActions []LifetimeAction `json:"lifetimeActions"`
 }
 
-// LifetimeAction is to rotate, or to notify, at a time in the life of a version.
+// LifetimeAction rotates or notifies at a time in the life of a version.
 type LifetimeAction struct {
 	Trigger struct {
 		TimeAfterCreate  string `json:"timeAfterCreate,omitempty"`
@@ -34,7 +34,7 @@ type LifetimeAction struct {
 
 var duration = regexp.MustCompile(`^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?$`)
 
-// after adds a duration of ISO 8601 in whole days to a time.
+// after adds an ISO 8601 duration in whole days to a time.
 func after(t time.Time, given string) (time.Time, bool) {
 	m := duration.FindStringSubmatch(given)
 	if m == nil || given == "P" {
@@ -44,8 +44,8 @@ func after(t time.Time, given string) (time.Time, bool) {
 	return t.AddDate(n(1), n(2), 7*n(3)+n(4)), true
 }
 
-// check holds a policy against Key Vault's rules: versions live at least 28 days, a rotation is at least 7 days from both ends, and a
-// notice at least 7 days from the end.
+// check checks a policy against Key Vault's rules: versions live at least 28 days, a rotation is at least 7 days from
+// both ends, and a notification at least 7 days from the end.
 func (p *RotationPolicy) check() error {
 	start := time.Unix(0, 0).UTC()
 	const day = 24 * time.Hour
@@ -53,20 +53,16 @@ func (p *RotationPolicy) check() error {
 	if hasEnd {
 		var ok bool
 		if end, ok = after(start, p.Attributes.ExpiryTime); !ok || end.Sub(start) < 28*day {
-			return badParameter(
-				"The expiryTime %q of the rotation policy is not a duration of at least 28 days, such as P90D.",
-				p.Attributes.ExpiryTime,
-			)
+			return badParameter("The expiryTime %q of the rotation policy is not a duration of at least 28 days, such as P90D.",
+				p.Attributes.ExpiryTime)
 		}
 	}
 	types := map[string]bool{}
 	for i, action := range p.LifetimeActions {
 		kind := strings.ToLower(action.Action.Type)
 		if kind != "rotate" && kind != "notify" || types[kind] {
-			return badParameter(
-				"The lifetime actions of a rotation policy are one of each type: rotate and notify, not %q.",
-				action.Action.Type,
-			)
+			return badParameter("The lifetime actions of a rotation policy are one of each type: rotate and notify, not %q.",
+				action.Action.Type)
 		}
 		types[kind] = true
 		trigger := action.Trigger
@@ -82,27 +78,24 @@ func (p *RotationPolicy) check() error {
 		at, ok := after(start, fromStart+fromEnd)
 		rest := end.Sub(at)
 		if !ok || at.Sub(start) < 7*day || hasEnd && (rest <= 0 || kind == "rotate" && rest < 7*day) {
-			return badParameter(
-				"The trigger %q of the lifetime action %s is too near to the creation of a version, or to its expiry.",
-				fromStart+fromEnd,
-				kind,
-			)
+			const format = "The trigger %q of the lifetime action %s is too near to the creation of a version, or to its expiry."
+			return badParameter(format, fromStart+fromEnd, kind)
 		}
 		p.LifetimeActions[i].Action.Type = kind
 	}
 	return nil
 }
 
-// has reports whether the policy has an action of that type.
+// has reports whether the policy has an action of a type.
 func (p *RotationPolicy) has(kind string) bool {
 	return slices.ContainsFunc(p.LifetimeActions, func(a LifetimeAction) bool { return a.Action.Type == kind })
 }
 
-// NoticeTime is how long before the expiry of an object its vault tells of it, unless the rotation policy of a key says otherwise
-// (learn.microsoft.com/azure/key-vault/general/event-grid-overview).
+// NoticeTime is how long before the expiry of an object its vault publishes an event, unless a key's rotation policy
+// says otherwise (learn.microsoft.com/azure/key-vault/general/event-grid-overview).
 const NoticeTime = 30 * 24 * time.Hour
 
-// NoticeOf is when a vault tells that a version of the object, which expires at a time in seconds since 1970, is about to.
+// NoticeOf returns when a vault announces the expiry of a version of the object. The expiry is in seconds since 1970.
 func (o Object) NoticeOf(expires int64) time.Time {
 	end := time.Unix(expires, 0).UTC()
 	if o.Rotation != nil {
@@ -110,7 +103,7 @@ func (o Object) NoticeOf(expires int64) time.Time {
 			if action.Action.Type != "notify" {
 				continue
 			}
-			// From an instant forwards, as check has measured it.
+			// Computed forwards from an instant, as in check.
 			if at, ok := after(time.Unix(0, 0).UTC(), action.Trigger.TimeBeforeExpiry); ok {
 				return end.Add(-at.Sub(time.Unix(0, 0)))
 			}
@@ -119,7 +112,7 @@ func (o Object) NoticeOf(expires int64) time.Time {
 	return end.Add(-NoticeTime)
 }
 
-// SetRotationPolicy gives a key a policy, and returns it as it is kept.
+// SetRotationPolicy sets a key's policy and returns the stored policy.
 func SetRotationPolicy(tx *store.Tx, v Vault, name string, policy RotationPolicy) (Object, error) {
 	o, ok, err := Get(tx, v, Key, name)
 	if err == nil && !ok {
@@ -166,8 +159,8 @@ func (c *call) setRotationPolicy() (any, error) {
 	return c.vault.rotationBundle(o), nil
 }
 
-// rotationBundle shows a key's policy; one that was given none has Key Vault's own, to notify 30 days before the expiry. The data plane
-// writes the types of actions with a capital.
+// rotationBundle returns a key's policy. The default policy notifies 30 days before the expiry. The data plane
+// capitalizes the types of actions.
 func (v Vault) rotationBundle(o Object) bundle {
 	actions, attributes := []bundle{}, bundle{"expiryTime": nil}
 	if o.Rotation != nil {
@@ -181,10 +174,9 @@ func (v Vault) rotationBundle(o Object) bundle {
 		}
 		for _, action := range o.Rotation.LifetimeActions {
 			kind := action.Action.Type
-			actions = append(
-				actions,
-				bundle{"trigger": action.Trigger, "action": bundle{"type": strings.ToUpper(kind[:1]) + kind[1:]}},
-			)
+			actions = append(actions, bundle{
+				"trigger": action.Trigger, "action": bundle{"type": strings.ToUpper(kind[:1]) + kind[1:]},
+			})
 		}
 	}
 	if o.Rotation == nil || !o.Rotation.has("notify") {
