@@ -1,6 +1,6 @@
-// Package azure is as much of Azure as the program of this repository meets, on loopback: Resource Manager, Entra ID, Key
-// Vault's data plane, the OIDC issuer of AKS and what its API servers ask, under the names they have in the public cloud. The
-// issuers of CI services are beside it.
+// Package azure implements the part of Azure that the program of this repository uses, on loopback: Resource Manager,
+// Entra ID, Key Vault's data plane, AKS's OIDC issuer and the webhooks of its API servers, under their names in the
+// public cloud. It also has the issuers of CI services.
 package azure
 
 import (
@@ -35,8 +35,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
 
-// The tenant and its subscriptions are the same in every local cloud, so that what is shown of one can be found in another.
-// The hub is the second, with the same owner, for what stacks find there. So is the group, of which the subscription's owner is the only member: it can be named as that of a cluster's administrators.
+// The tenant and its subscriptions are the same in every local cloud, so that IDs of one are valid in another. The hub
+// is the second subscription, with the same owner, for shared resources of stacks. The group is the same too. Its only
+// member is the subscription's owner, and clusters can have it as their administrators.
 const (
 	TenantID       = "5f4e2d3c-0000-4000-8000-00000000a1b2"
 	SubscriptionID = "1c0d5b6a-0000-4000-8000-00000000c3d4"
@@ -50,44 +51,45 @@ type (
 	ClusterSpec = containerservice.ClusterSpec
 )
 
-// Options of a Cloud; all are required but those with a default.
+// Options are the options of a Cloud. All without a default are required.
 type Options struct {
-	// Dir is where the store is: all that has to outlive the process.
+	// Dir is the folder of the store, which outlives the process.
 	Dir string
-	// Edge is where the services are reached.
+	// Edge is where the services are served.
 	Edge *edge.Edge
 	// Clusters runs Kubernetes.
 	Clusters Clusters
 	// Log is told of each request: its method, host, path and status, never what is in it.
 	Log *slog.Logger
-	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy. Default: not at all longer
-	// than the write.
+	// FederatedWriteTime is how long a write of a federated credential blocks its identity. Defaults to the duration of
+	// the write.
 	FederatedWriteTime time.Duration
-	// Record is a folder that is given what Resource Manager is sent, without the values of secrets, and in asked.txt
-	// which actions it asks whose rights for. Default: none.
+	// Record is a folder that receives the requests to Resource Manager without the values of secrets, and in asked.txt
+	// the actions that principals request. Defaults to none.
 	Record string
-	// PoolTime is how long an operation on a node pool of a cluster takes. Default: no time.
+	// PoolTime is the duration of operations on a cluster's node pools. Defaults to 0.
 	PoolTime time.Duration
-	// Times is how long operations on Resource Manager take, beyond what they need. Default: arm.Instant.
+	// Times is the additional duration of operations on Resource Manager. Defaults to arm.Instant.
 	Times arm.Times
-	// Faults is the plan of what fails from the start on; it is changed and ended at https://localcloud.internal/faults. Default: nothing.
+	// Faults is the initial fault plan. It can be changed and ended at https://localcloud.internal/faults. Defaults to
+	// none.
 	Faults faults.Plan
 }
 
-// Credentials are those of the service principal that is Owner of the subscriptions.
+// Credentials are the credentials of the service principal that is Owner of the subscriptions.
 type Credentials struct{ TenantID, SubscriptionID, ClientID, ClientSecret string }
 
-// Cloud is Azure for one tenant with two subscriptions.
+// Cloud is Azure with one tenant and two subscriptions.
 type Cloud struct {
 	store       *store.Store
 	manager     *arm.Service
 	credentials Credentials
 
-	stop    context.CancelFunc // of raising events
+	stop    context.CancelFunc // stops raising events
 	raising sync.WaitGroup
 }
 
-// New opens the store, makes what is not there, goes on with what the last run left, and answers at the edge.
+// New opens the store, creates what is missing, resumes interrupted operations and serves at the edge.
 func New(o Options) (*Cloud, error) {
 	st, err := store.Open(filepath.Join(o.Dir, "azure.db"))
 	if err != nil {
@@ -157,26 +159,26 @@ func (c *Cloud) start(o Options) error {
 	return nil
 }
 
-// ways are those to vaults: from where clusters are, through networks.
+// ways describes how requests reach vaults from clusters and through networks.
 type ways struct {
 	*containerservice.Service
 	network.Ways
 }
 
-// honourAll ends the waiting of role assignments and federated credentials.
+// honourAll makes pending role assignments and federated credentials take effect.
 func (c *Cloud) honourAll() error {
 	return c.store.Update(func(tx *store.Tx) error {
 		return errors.Join(authorization.HonourAll(tx), entra.HonourAll(tx))
 	})
 }
 
-// Credentials are what a client of the subscription signs in with.
+// Credentials returns the credentials of the subscriptions' owner.
 func (c *Cloud) Credentials() Credentials { return c.credentials }
 
-// Settle returns when no operation is under way, such as the start of the clusters that the last run left, or ctx ends.
+// Settle returns when no operation is in progress, including the start of clusters of an earlier run, or when ctx ends.
 func (c *Cloud) Settle(ctx context.Context) error { return c.manager.Settle(ctx) }
 
-// Close interrupts what is under way and ends the store. The next New goes on with it.
+// Close interrupts operations and closes the store. The next New resumes them.
 func (c *Cloud) Close() {
 	if c.stop != nil {
 		c.stop()
@@ -227,8 +229,8 @@ func owner(tx *store.Tx) (Credentials, error) {
 	return made, store.Put(tx, bucket, name, made)
 }
 
-// unredirected has a handler with an http.ServeMux not be asked for paths that the mux answers with the one that they amount to: no
-// service of Azure does that, least of all before it knows who asks.
+// unredirected refuses paths that an http.ServeMux would redirect to their clean form. No service of Azure redirects,
+// least of all before it has authenticated the caller.
 func unredirected(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given := r.URL.EscapedPath()
@@ -244,8 +246,9 @@ func ownersGroup(tx *store.Tx) error {
 	return entra.PutGroup(tx, entra.Group{ObjectID: OwnersGroupID, Name: "localcloud-owners"})
 }
 
-// readDirectory lets the owner read the directory, as every user of a tenant may who signs in; to an application an administrator has to
-// grant it (https://learn.microsoft.com/entra/fundamentals/users-default-permissions). No other application here has been granted it.
+// readDirectory lets the owner read the directory, as any signed-in user of a tenant may. For an application, an
+// administrator must grant this (https://learn.microsoft.com/entra/fundamentals/users-default-permissions). No other
+// application here has the permission.
 func readDirectory(tx *store.Tx, clientID string) error {
 	app, ok, err := entra.GetApplication(tx, clientID)
 	if err != nil || !ok {
@@ -255,7 +258,7 @@ func readDirectory(tx *store.Tx, clientID string) error {
 	return entra.PutApplication(tx, app)
 }
 
-// logged writes a line for each request. Paths and statuses hold no secrets; everything else might.
+// logged logs each request. Paths and statuses have no secrets. Everything else might.
 func logged(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -263,7 +266,7 @@ func logged(log *slog.Logger, h http.Handler) http.Handler {
 		defer func() {
 			fault := recover()
 			switch {
-			case fault == http.ErrAbortHandler: //nolint:errorlint // a reset, which is this very value
+			case fault == http.ErrAbortHandler: //nolint:errorlint // a reset, this very value
 				log.Info(
 					"request",
 					"method",
@@ -290,7 +293,7 @@ func logged(log *slog.Logger, h http.Handler) http.Handler {
 					"stack",
 					string(debug.Stack()),
 				)
-				panic(http.ErrAbortHandler) // the client sees that there is no answer
+				panic(http.ErrAbortHandler) // the client sees that there is no response
 			}
 		}()
 		h.ServeHTTP(s, r)

@@ -44,8 +44,8 @@ type fakeClusters struct {
 	mu      sync.Mutex
 	started []azure.ClusterSpec
 	deleted []string
-	fail    error         // returned by Start
-	wait    chan struct{} // closed when Start may return; nil means at once
+	fail    error         // what Start answers
+	wait    chan struct{} // what Start waits for; nil: nothing
 }
 
 func (f *fakeClusters) Start(ctx context.Context, spec azure.ClusterSpec) error {

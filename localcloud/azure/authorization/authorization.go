@@ -1,4 +1,4 @@
-// Package authorization decides who may do what: Azure RBAC over the role assignments in the store.
+// Package authorization implements Azure RBAC over the role assignments in the store.
 package authorization
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Plane says which of a role's actions count.
+// Plane selects the actions of a role that apply.
 type Plane bool
 
 const (
@@ -16,23 +16,23 @@ const (
 	Data    Plane = true  // a service's own endpoint: dataActions
 )
 
-// Assignment gives a principal a role at a scope and below.
+// Assignment assigns a role to a principal at a scope and below.
 type Assignment struct {
-	ID            string // the ARM id
+	ID            string // Resource Manager's ID
 	Name          string // a GUID
 	Scope         string
-	RoleID        string // the GUID of the role definition
-	PrincipalID   string // the object id
+	RoleID        string // GUID of the role definition
+	PrincipalID   string // object ID
 	PrincipalType string
 	Description   string
-	Condition     string // empty: none
+	Condition     string // empty means none
 	CreatedOn     string
 	UpdatedOn     string
 	CreatedBy     string
-	EffectiveOn   time.Time `json:",omitzero"` // when it begins to count; zero: from the beginning
+	EffectiveOn   time.Time `json:",omitzero"` // time from which it takes effect; zero means always
 }
 
-// Assignments are kept twice: by id, and by principal for the question that every request asks.
+// Assignments are stored twice: by ID, and by principal, which every request needs.
 const (
 	byID        = "roleAssignments"
 	byPrincipal = "roleAssignmentsByPrincipal"
@@ -40,7 +40,7 @@ const (
 
 func principalKey(a Assignment) string { return strings.ToLower(a.PrincipalID + " " + a.ID) }
 
-// Put writes an assignment. The principal of an id never changes.
+// Put stores an assignment. The principal of an ID must not change.
 func Put(tx *store.Tx, a Assignment) error {
 	if err := store.Put(tx, byPrincipal, principalKey(a), a); err != nil {
 		return err
@@ -48,12 +48,12 @@ func Put(tx *store.Tx, a Assignment) error {
 	return store.Put(tx, byID, strings.ToLower(a.ID), a)
 }
 
-// Get reads the assignment with an ARM id.
+// Get returns the assignment with an ID.
 func Get(tx *store.Tx, id string) (Assignment, bool, error) {
 	return store.Get[Assignment](tx, byID, strings.ToLower(id))
 }
 
-// Delete removes the assignment with an ARM id.
+// Delete deletes the assignment with an ID.
 func Delete(tx *store.Tx, id string) error {
 	a, ok, err := Get(tx, id)
 	if err != nil || !ok {
@@ -65,13 +65,13 @@ func Delete(tx *store.Tx, id string) error {
 	return store.Delete(tx, byID, strings.ToLower(id))
 }
 
-// List reads every assignment.
+// List returns all assignments.
 func List(tx *store.Tx) ([]Assignment, error) { return store.List[Assignment](tx, byID, "") }
 
-// Effective says whether the assignment counts by now.
+// Effective reports whether the assignment is in effect.
 func (a Assignment) Effective() bool { return !time.Now().Before(a.EffectiveOn) }
 
-// HonourAll has every assignment count from now on.
+// HonourAll makes all assignments take effect now.
 func HonourAll(tx *store.Tx) error {
 	assignments, err := List(tx)
 	if err != nil {
@@ -86,12 +86,12 @@ func HonourAll(tx *store.Tx) error {
 	return nil
 }
 
-// Of reads the assignments of a principal, also those that do not count yet.
+// Of returns the assignments of a principal, including those that are not in effect yet.
 func Of(tx *store.Tx, principalID string) ([]Assignment, error) {
 	return store.List[Assignment](tx, byPrincipal, strings.ToLower(principalID+" "))
 }
 
-// DeleteUnder removes the assignments at a scope and below, as happens when the resource there is deleted.
+// DeleteUnder deletes the assignments at a scope and below, as Azure does when the resource is deleted.
 func DeleteUnder(tx *store.Tx, scope string) error {
 	assignments, err := List(tx)
 	if err != nil {
@@ -137,7 +137,7 @@ func AllowedAbout(tx *store.Tx, principalID, scope string, plane Plane, about Ab
 	return false, nil
 }
 
-// Covers says whether scope is at or below above. Ids compare without case, whole segments at a time.
+// Covers reports whether scope is at or below above. It compares whole segments of IDs without case.
 func Covers(above, scope string) bool {
 	above, scope = strings.ToLower(strings.TrimRight(above, "/")), strings.ToLower(strings.TrimRight(scope, "/"))
 	return above == scope || strings.HasPrefix(scope, above+"/")

@@ -2,21 +2,22 @@ package authorization
 
 import "strings"
 
-// Role is a built-in role, as Azure publishes it
+// Role is a role: a built-in one, as Azure publishes it
 // (learn.microsoft.com/azure/role-based-access-control/built-in-roles), or a custom one.
 type Role struct {
-	ID             string // the GUID, the same in every tenant
+	ID             string // GUID, the same in every tenant
 	Name           string
 	Description    string
-	Actions        []string // of the control plane; * stands for any characters
+	Actions        []string // of the control plane; * matches any characters
 	NotActions     []string
 	DataActions    []string // of the data plane
 	NotDataActions []string
-	// AssignableScopes are where a custom role may be assigned; a built-in one has none, and may be everywhere.
+	// AssignableScopes are the scopes where a custom role may be assigned. Built-in roles have none and may be assigned
+	// anywhere.
 	AssignableScopes []string `json:",omitempty"`
 }
 
-// keyVaultReads is what Key Vault's officer and reader roles may do on the control plane.
+// keyVaultReads are the control plane actions of Key Vault's officer and reader roles.
 var keyVaultReads = []string{
 	"Microsoft.Authorization/*/read",
 	"Microsoft.Insights/alertRules/*",
@@ -30,7 +31,7 @@ var keyVaultReads = []string{
 	"Microsoft.KeyVault/operations/read",
 }
 
-// kubernetesReads is what the roles of AKS for Kubernetes' objects may do on the control plane.
+// kubernetesReads are the control plane actions of the AKS roles for Kubernetes objects.
 var kubernetesReads = []string{
 	"Microsoft.Authorization/*/read",
 	"Microsoft.Resources/subscriptions/operationresults/read",
@@ -40,7 +41,7 @@ var kubernetesReads = []string{
 
 const userCredential = "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action"
 
-// inClusters writes data actions in full: those of a cluster's own API, its groups and resources.
+// inClusters expands data actions of a cluster's API with its groups and resources.
 func inClusters(actions string) []string {
 	list := strings.Fields(actions)
 	for i, action := range list {
@@ -49,7 +50,7 @@ func inClusters(actions string) []string {
 	return list
 }
 
-// Roles are the built-in roles known here.
+// Roles lists the supported built-in roles.
 var Roles = []Role{
 	{
 		ID: OwnerID, Name: "Owner",
@@ -304,10 +305,10 @@ var Roles = []Role{
 	},
 }
 
-// OwnerID is the id of the role Owner.
+// OwnerID is the ID of the role Owner.
 const OwnerID = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
-// builtIn finds a built-in role by its GUID.
+// builtIn returns the built-in role with a GUID.
 func builtIn(id string) (Role, bool) {
 	for _, role := range Roles {
 		if strings.EqualFold(role.ID, id) {
@@ -335,7 +336,7 @@ func matchesAny(patterns []string, action string) bool {
 	return false
 }
 
-// matches compares with * for any characters, slashes included.
+// matches compares with a pattern in which * matches any characters, including slashes.
 func matches(pattern, action string) bool {
 	head, rest, wild := strings.Cut(pattern, "*")
 	if !wild {

@@ -10,23 +10,23 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Application is a service principal that can ask for tokens: one with a secret, or a managed identity with federated
+// Application is a service principal that can request tokens: one with a secret, or a managed identity with federated
 // credentials.
 type Application struct {
 	ClientID   string
-	ObjectID   string // what role assignments name
+	ObjectID   string // used in role assignments
 	Name       string
-	SecretHash string // empty: none
+	SecretHash string // empty means none
 	Federated  []FederatedCredential
-	Groups     []string // object ids of those that it is a member of
-	// GraphRoles are the application permissions on Microsoft Graph that an administrator has granted, such as Directory.Read.All.
+	Groups     []string // object IDs of its groups
+	// GraphRoles are the granted application permissions on Microsoft Graph, such as Directory.Read.All.
 	GraphRoles []string `json:",omitempty"`
 }
 
 // Group is a security group.
 type Group struct{ ObjectID, Name string }
 
-// ManagedIdentity reports whether the application is one that Azure keeps, which has no secret.
+// ManagedIdentity reports whether the application is a managed identity, which has no secret.
 func (a *Application) ManagedIdentity() bool { return a.SecretHash == "" }
 
 // FederatedCredential says whose tokens stand for the application. All comparisons are exact, as Entra's are.
@@ -35,30 +35,30 @@ type FederatedCredential struct {
 	Issuer    string
 	Subject   string
 	Audiences []string
-	// EffectiveOn is when Entra ID begins to know it; zero: from the beginning.
+	// EffectiveOn is when the credential takes effect. Zero means always.
 	EffectiveOn time.Time `json:",omitzero"`
 }
 
-// SetSecret makes secret the application's only secret. Only its hash is kept.
+// SetSecret replaces the application's secret. Only a hash is stored.
 func (a *Application) SetSecret(secret string) { a.SecretHash = hash(secret) }
 
 func (a *Application) hasSecret(secret string) bool {
 	return a.SecretHash != "" && subtle.ConstantTimeCompare([]byte(a.SecretHash), []byte(hash(secret))) == 1
 }
 
-// hash needs no salt: the secrets are random.
+// hash needs no salt, because the secrets are random.
 func hash(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
 }
 
 const (
-	applications = "applications"         // by client id
-	principals   = "applicationsByObject" // object id -> client id; that of a group -> nothing
-	groups       = "groups"               // by object id
+	applications = "applications"         // by client ID
+	principals   = "applicationsByObject" // object ID -> client ID, empty for a group
+	groups       = "groups"               // by object ID
 )
 
-// PutApplication writes an application. Its ids never change.
+// PutApplication stores an application. Its IDs must not change.
 func PutApplication(tx *store.Tx, a Application) error {
 	if err := store.Put(tx, principals, strings.ToLower(a.ObjectID), a.ClientID); err != nil {
 		return err
@@ -66,7 +66,7 @@ func PutApplication(tx *store.Tx, a Application) error {
 	return store.Put(tx, applications, strings.ToLower(a.ClientID), a)
 }
 
-// PutGroup writes a group. Its members say so themselves.
+// PutGroup stores a group. The members list their groups.
 func PutGroup(tx *store.Tx, g Group) error {
 	if err := store.Put(tx, principals, strings.ToLower(g.ObjectID), ""); err != nil {
 		return err
@@ -74,20 +74,20 @@ func PutGroup(tx *store.Tx, g Group) error {
 	return store.Put(tx, groups, strings.ToLower(g.ObjectID), g)
 }
 
-// Groups are those of the directory.
+// Groups returns the groups of the directory.
 func Groups(tx *store.Tx) ([]Group, error) { return store.List[Group](tx, groups, "") }
 
-// Applications are those of the directory, managed identities included.
+// Applications returns the applications of the directory, including managed identities.
 func Applications(tx *store.Tx) ([]Application, error) {
 	return store.List[Application](tx, applications, "")
 }
 
-// GetApplication reads an application by its client id.
+// GetApplication returns the application with a client ID.
 func GetApplication(tx *store.Tx, clientID string) (Application, bool, error) {
 	return store.Get[Application](tx, applications, strings.ToLower(clientID))
 }
 
-// HonourAll has Entra ID know every federated credential from now on.
+// HonourAll makes all federated credentials take effect now.
 func HonourAll(tx *store.Tx) error {
 	all, err := Applications(tx)
 	if err != nil {
@@ -104,7 +104,7 @@ func HonourAll(tx *store.Tx) error {
 	return nil
 }
 
-// DeleteApplication removes an application by its client id.
+// DeleteApplication deletes the application with a client ID.
 func DeleteApplication(tx *store.Tx, clientID string) error {
 	a, ok, err := GetApplication(tx, clientID)
 	if err != nil || !ok {
@@ -116,7 +116,7 @@ func DeleteApplication(tx *store.Tx, clientID string) error {
 	return store.Delete(tx, applications, strings.ToLower(clientID))
 }
 
-// DeletePrincipal removes an application by its object id.
+// DeletePrincipal deletes the application with an object ID.
 func DeletePrincipal(tx *store.Tx, objectID string) error {
 	clientID, ok, err := store.Get[string](tx, principals, strings.ToLower(objectID))
 	if err != nil || !ok {

@@ -1,5 +1,5 @@
-// Package entra is Microsoft Entra ID for one tenant: instance discovery, OpenID configuration, signing keys, and tokens for
-// applications that show a secret or a federated token.
+// Package entra implements Microsoft Entra ID for one tenant: instance discovery, OpenID configuration, signing keys,
+// and tokens for applications with a secret or a federated token.
 package entra
 
 import (
@@ -15,13 +15,14 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Host is where the service answers, and IssuerHost the one in the issuer of its tokens, where it is described too.
+// Host is the service's host. IssuerHost is the host in the issuer of its tokens, where the OpenID configuration is
+// served too.
 const (
 	Host       = "login.microsoftonline.com"
 	IssuerHost = "sts.windows.net"
 )
 
-// resources are what tokens can be asked for, without the slash at the end that some names have.
+// resources maps the resources that tokens can be requested for, without a trailing slash.
 var resources = []string{
 	"https://management.azure.com",
 	"https://management.core.windows.net",
@@ -32,22 +33,23 @@ var resources = []string{
 	GraphAppID,
 }
 
-// Graph is Microsoft Graph, for which any application gets a token, and GraphAppID its application id, which tokens can be asked
-// for too.
+// Graph is Microsoft Graph, for which any application gets a token. GraphAppID is its application ID, which can be
+// requested as well.
 const (
 	Graph      = "https://graph.microsoft.com"
 	GraphAppID = "00000003-0000-0000-c000-000000000000"
 )
 
-// KubernetesServer is the application id of "Azure Kubernetes Service AAD Server", Microsoft's own in every tenant, which tokens for
-// the API servers of clusters are asked for (learn.microsoft.com/azure/aks/kubelogin-authentication).
+// KubernetesServer is the application ID of "Azure Kubernetes Service AAD Server". It is Microsoft's own in every
+// tenant, and the resource of tokens for clusters' API servers
+// (learn.microsoft.com/azure/aks/kubelogin-authentication).
 const KubernetesServer = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
-// anyTenant are the names for whichever tenant somebody signs in to, which clients ask about before they know
+// anyTenant are the names that clients use before they know the tenant
 // (https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc).
 var anyTenant = []string{"common", "organizations"}
 
-// Service answers for one tenant.
+// Service serves one tenant.
 type Service struct {
 	tenant string
 	store  *store.Store
@@ -56,7 +58,7 @@ type Service struct {
 	mux    *http.ServeMux
 }
 
-// New makes the service. The client fetches the keys of the issuers that federated credentials name.
+// New returns the service. It uses the client to fetch the keys of federated credentials' issuers.
 func New(st *store.Store, tenantID string, client *http.Client) (*Service, error) {
 	s := &Service{tenant: tenantID, store: st, http: client, mux: http.NewServeMux()}
 	err := st.Update(func(tx *store.Tx) (err error) {
@@ -102,7 +104,7 @@ func (s *Service) inTenant(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// instance tells a client which names this cloud has, and where the tenant of its authority is described.
+// instance returns the names of this cloud, and where the tenant of an authority is described.
 func (s *Service) instance(w http.ResponseWriter, r *http.Request) {
 	authority := r.URL.Query().Get("authorization_endpoint")
 	tenant, ok := strings.CutPrefix(authority, "https://"+Host+"/")
@@ -127,7 +129,7 @@ func (s *Service) configuration(w http.ResponseWriter, r *http.Request) {
 	issuer := s.issuer()
 	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
-	case slices.Contains(anyTenant, first): // whose tenant is known only when somebody has signed in
+	case slices.Contains(anyTenant, first): // the tenant is known only after sign-in
 		tenant, issuer = first, "https://"+Host+"/{tenantid}/v2.0"
 	case strings.Contains(r.URL.Path, "/v2.0/"):
 		issuer = "https://" + Host + "/" + s.tenant + "/v2.0"
@@ -178,7 +180,7 @@ func (s *Service) token(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// exchange checks a token request and makes the token.
+// exchange checks a token request and issues the token.
 func (s *Service) exchange(r *http.Request) (string, error) {
 	form := r.PostForm
 	for _, name := range []string{"grant_type", "client_id", "scope"} {
@@ -231,7 +233,7 @@ func (s *Service) exchange(r *http.Request) (string, error) {
 	return s.issue(app, resource)
 }
 
-// resourceOf finds the one resource that a scope asks for. OpenID's own scopes do not count.
+// resourceOf returns the only resource in a scope. OpenID's own scopes are ignored.
 func resourceOf(scope, tenant string) (string, error) {
 	resource := ""
 	for _, one := range strings.Fields(scope) {

@@ -14,7 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// assertionType is the only one OAuth defines for tokens (RFC 7523).
+// assertionType is the only type that OAuth defines for tokens (RFC 7523).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // checkAssertion decides whether a token of somebody else stands for the application: a federated credential names its
@@ -94,7 +94,7 @@ func formatDate(d *jwt.NumericDate) string {
 	return d.Time().UTC().Format(time.RFC3339)
 }
 
-// issuerKey fetches the key that an issuer publishes under an id.
+// issuerKey fetches the published key of an issuer with a key ID.
 func (s *Service) issuerKey(ctx context.Context, issuer, keyID string) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -18,19 +18,19 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// tokenLifetime is that of an access token for an application.
+// tokenLifetime is the lifetime of an application's access token.
 const tokenLifetime = time.Hour
 
-// Principal is who a token was issued to.
+// Principal identifies the principal that a token was issued to.
 type Principal struct {
 	ClientID string
 	ObjectID string
 	Issuer   string
-	Groups   []string // object ids
+	Groups   []string // object IDs
 	Roles    []string // application permissions on what the token is for
 }
 
-// TokenFault says what is wrong with an access token.
+// TokenFault is the reason why an access token is invalid.
 type TokenFault int
 
 const (
@@ -39,7 +39,7 @@ const (
 	WrongAudience
 )
 
-// TokenError is why Verify refused a token. Audience is the token's, where that is what is wrong.
+// TokenError is the error of Verify. Audience is the token's audience, if that is wrong.
 type TokenError struct {
 	Fault    TokenFault
 	Audience string
@@ -67,7 +67,7 @@ type claims struct {
 	Roles    []string `json:"roles,omitempty"`
 }
 
-// signingKey is the key of the tenant, made once a store.
+// signingKey returns the key of the tenant, generated once per store.
 func signingKey(tx *store.Tx) (*rsa.PrivateKey, error) {
 	const bucket, name = "entra", "signingKey"
 	der, ok, err := store.Get[[]byte](tx, bucket, name)
@@ -120,8 +120,8 @@ func (s *Service) issue(app Application, resource string) (string, error) {
 	}).Serialize()
 }
 
-// Verify checks an access token: signed by this tenant, not expired, for one of the audiences (a slash at the end does not
-// count). Its error is a *TokenError.
+// Verify checks an access token: it must be signed by this tenant, not expired, and for one of the audiences, with or
+// without a trailing slash. The error is a *TokenError.
 func (s *Service) Verify(token string, audiences ...string) (Principal, error) {
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package faults has the services of the local cloud fail as Azure's do: refused, throttled, cut off, late, with grants
-// that are not honoured at once, and with API versions that retire. What fails is decided by a seeded plan, so that the
-// same requests meet the same faults again.
+// Package faults makes the services of the local cloud fail as Azure's do: requests are refused, throttled, reset or
+// delayed, grants take effect late, and API versions retire. A seeded plan decides, so that the same requests meet the
+// same faults again.
 package faults
 
 import (
@@ -19,36 +19,36 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Plan says what fails. The zero value has nothing fail.
+// Plan describes faults. The zero value has none.
 type Plan struct {
-	// Seed decides which requests a Rate meets. Plans with the same rules and other seeds have other requests fail.
+	// Seed selects the requests that a Rate meets. Plans with other seeds fail other requests.
 	Seed uint64 `json:"seed,omitempty"`
-	// Rules are tried in their order; the first that meets a request decides what happens to it.
+	// Rules are tried in order. The first that meets a request decides.
 	Rules []Rule `json:"rules,omitempty"`
-	// RolesAfter is how long a new role assignment is not honoured, by Resource Manager, by Key Vault and by clusters
-	// alike; Azure takes up to 10 minutes (learn.microsoft.com/azure/role-based-access-control/troubleshooting). One that
-	// is removed ends at once, which is the stricter of what Azure does: there that takes time as well. Default: no time.
+	// RolesAfter is how long a new role assignment has no effect in Resource Manager, Key Vault and clusters. Azure takes
+	// up to 10 minutes (learn.microsoft.com/azure/role-based-access-control/troubleshooting). A deletion takes effect at
+	// once, which is stricter than Azure, where it takes time as well. Defaults to 0.
 	RolesAfter Duration `json:"rolesAfter,omitempty"`
-	// CredentialsAfter is how long Entra ID does not know a new or changed federated credential; there it takes seconds to
-	// minutes (learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations). Default: no time.
+	// CredentialsAfter is how long a new or changed federated credential has no effect in Entra ID. Azure takes seconds to
+	// minutes (learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations). Defaults to 0.
 	CredentialsAfter Duration `json:"credentialsAfter,omitempty"`
 	// Retire lists API versions that Resource Manager stops serving. Defaults to none.
 	Retire []Retirement `json:"retire,omitempty"`
 }
 
-// Retirement ends the older API versions of a resource provider. Resource Manager then refuses them as it refuses any
-// version that a type does not support. The provider's data plane goes on.
+// Retirement retires the older API versions of a resource provider. Resource Manager then refuses them like any version
+// that a type does not support. The provider's data plane is not affected.
 type Retirement struct {
-	// Provider is the resource provider: Microsoft.KeyVault. It is compared without case and has to be one of
+	// Provider is the resource provider, such as Microsoft.KeyVault. It is compared without case and must be one of
 	// Providers.
 	Provider string `json:"provider"`
-	// Before is the oldest API version that stays, written as a date: 2026-02-01.
+	// Before is the oldest API version that remains, as a date such as 2026-02-01.
 	Before string `json:"before"`
 	// On is the first day, in UTC, on which the older versions are refused. Defaults to every day.
 	On string `json:"on,omitempty"`
 }
 
-// UnmarshalJSON refuses unknown keys, as Parse does elsewhere. It reads "true" as "on": YAML turns that key into it
+// UnmarshalJSON refuses unknown keys, as Parse does elsewhere. It reads "true" as "on", because YAML converts that key
 // unless it is quoted.
 func (r *Retirement) UnmarshalJSON(data []byte) error {
 	type fields Retirement
@@ -63,7 +63,7 @@ func (r *Retirement) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// Providers are the resource providers that Resource Manager serves here.
+// Providers lists the resource providers that Resource Manager serves here.
 var Providers = []string{
 	"Microsoft.Authorization",
 	"Microsoft.Compute",
@@ -79,33 +79,32 @@ var Providers = []string{
 	"Microsoft.Storage",
 }
 
-// Rule has some of the requests that it is about fail in one way. Requests to a cluster's API server, which go through
-// as they are, meet none.
+// Rule makes some of the matching requests fail in one way. It does not affect requests to clusters' API servers, which
+// are passed through.
 type Rule struct {
-	// Host, Path and Method are regular expressions (golang.org/s/re2syntax), compared without case: that of the path has
-	// to match a part of it, those of host and method the whole. Default: any.
+	// Host, Path and Method are regular expressions (golang.org/s/re2syntax) without case. Path matches a part of the
+	// path, Host and Method match the whole. Default to any.
 	Host   string `json:"host,omitempty"`
 	Path   string `json:"path,omitempty"`
 	Method string `json:"method,omitempty"`
-	// Rate is the probability with which a request fails, 0 to 1. First has the first requests to each path fail, that
-	// many. Exactly one of them has to be given.
+	// Rate is the probability that a request fails, 0 to 1. First is the number of first requests to each path that fail.
+	// Exactly one of them must be set.
 	Rate  float64 `json:"rate,omitempty"`
 	First int     `json:"first,omitempty"`
 
-	// Status is answered instead of what the request asks for, which is not done: 400 to 599. Default: the request is
-	// done.
+	// Status, 400 to 599, is the response's status. The request is not performed. By default, the request is performed.
 	Status int `json:"status,omitempty"`
-	// Code is the error's, beside the status. Default: what Azure says with the status.
+	// Code is the error's code. Defaults to Azure's code for the status.
 	Code string `json:"code,omitempty"`
-	// RetryAfter is the header's value. Default: no header.
+	// RetryAfter is the header's value. Defaults to no header.
 	RetryAfter Duration `json:"retryAfter,omitempty"`
-	// Reset ends the connection with a TCP reset: "before" the request is done, or "after", when only the answer is lost.
+	// Reset resets the TCP connection: "before" the request is performed, or "after" it, when only the response is lost.
 	Reset string `json:"reset,omitempty"`
-	// Delay passes before anything else happens. Default: none.
+	// Delay is a delay before anything else happens. Defaults to 0.
 	Delay Duration `json:"delay,omitempty"`
 }
 
-// Duration is written as Go writes one: 1m30s.
+// Duration is written as in Go: 1m30s.
 type Duration time.Duration
 
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
@@ -123,7 +122,7 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// Parse reads a plan, in YAML or JSON, and checks it. A key that a plan does not have is an error.
+// Parse parses a plan in YAML or JSON and validates it. Unknown keys are errors.
 func Parse(text []byte) (Plan, error) {
 	var p Plan
 	if err := yaml.UnmarshalStrict(text, &p); err != nil {
@@ -132,7 +131,7 @@ func Parse(text []byte) (Plan, error) {
 	return p, p.Validate()
 }
 
-// Load is Parse of a file, or of the text itself where it has a colon or is empty.
+// Load parses a file, or the text itself if it has a colon or is empty.
 func Load(fileOrText string) (Plan, error) {
 	if fileOrText == "" || strings.Contains(fileOrText, ":") {
 		return Parse([]byte(fileOrText))
@@ -144,7 +143,7 @@ func Load(fileOrText string) (Plan, error) {
 	return Parse(content)
 }
 
-// Validate says everything that is wrong with the plan.
+// Validate reports all violations in the plan.
 func (p Plan) Validate() error {
 	var wrong []string
 	at := func(list string, i int) report {
@@ -164,7 +163,7 @@ func (p Plan) Validate() error {
 	return nil
 }
 
-// report notes what is wrong with a field.
+// report records a violation of a field.
 type report func(field, format string, args ...any)
 
 func (r Rule) validate(say report) {
@@ -217,14 +216,14 @@ const (
 	after  = "after"
 )
 
-// Faults is a plan at work. Its methods may be called from any goroutine.
+// Faults executes a plan. Its methods are safe for concurrent use.
 type Faults struct {
 	mu     sync.Mutex
 	plan   Plan
 	rules  []compiled
-	counts map[string]int // requests of a rule and path so far
-	met    int            // requests that had a fault
-	failed int            // requests that had one and were not just late
+	counts map[string]int // requests so far, by rule and path
+	met    int            // requests with a fault
+	failed int            // requests that failed, not only late
 	seen   int            // requests
 }
 
@@ -233,14 +232,14 @@ type compiled struct {
 	host, path, method *regexp.Regexp
 }
 
-// New has a plan that was validated at work.
+// New returns Faults with a validated plan.
 func New(p Plan) *Faults {
 	f := &Faults{}
 	f.Set(p)
 	return f
 }
 
-// Set changes the plan, and begins counting anew.
+// Set replaces the plan and resets the counters.
 func (f *Faults) Set(p Plan) {
 	var rules []compiled
 	for _, r := range p.Rules {
@@ -259,18 +258,18 @@ func (f *Faults) Set(p Plan) {
 	f.plan, f.rules, f.counts, f.met, f.failed, f.seen = p, rules, map[string]int{}, 0, 0, 0
 }
 
-// Plan is the one at work.
+// Plan returns the current plan.
 func (f *Faults) Plan() Plan {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.plan
 }
 
-// RolesAfter and CredentialsAfter are those of the plan at work.
+// RolesAfter and CredentialsAfter return the values of the current plan.
 func (f *Faults) RolesAfter() time.Duration       { return time.Duration(f.Plan().RolesAfter) }
 func (f *Faults) CredentialsAfter() time.Duration { return time.Duration(f.Plan().CredentialsAfter) }
 
-// Retired says whether a resource provider refuses an API version by now. Versions and dates sort as text.
+// Retired reports whether a resource provider refuses an API version. Versions and dates sort as text.
 func (f *Faults) Retired(provider, version string) bool {
 	today := time.Now().UTC().Format(time.DateOnly)
 	return slices.ContainsFunc(f.Plan().Retire, func(r Retirement) bool {

@@ -14,7 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
 
-// Handler has a service meet the faults of the plan.
+// Handler applies the plan's faults to a service.
 func (f *Faults) Handler(service http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rule, ok := f.decide(r)
@@ -52,8 +52,9 @@ func (l lost) Header() http.Header         { return l.header }
 func (l lost) Write(p []byte) (int, error) { return len(p), nil }
 func (l lost) WriteHeader(int)             {}
 
-// codes are what Azure says with a status, where it is not the service but what stands before it that refuses
-// (learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling and /troubleshooting/common-deployment-errors).
+// codes maps statuses to Azure's codes when a gateway in front of the service refuses
+// (learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling and
+// /troubleshooting/common-deployment-errors).
 var codes = map[int]string{
 	http.StatusConflict: "AnotherOperationInProgress", http.StatusTooManyRequests: "TooManyRequests",
 	http.StatusInternalServerError: "InternalServerError", http.StatusBadGateway: "BadGateway",
@@ -80,24 +81,24 @@ func (r Rule) refuse(w http.ResponseWriter, req *http.Request) {
 	if req.Host == entra.Host { // OAuth's form
 		body = map[string]any{"error": "temporarily_unavailable", "error_description": message}
 	}
-	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
 }
 
-// Host is where the plan is read, changed and ended: GET, PUT and DELETE https://localcloud.internal/faults, in JSON. Like every host
-// of the edge it is reached through the proxy, as which any user of the machine and any pod can do; the local cloud lets its owner in
-// alone. A plan that is put holds until the local cloud ends, and grants made before it wait as they were to. DELETE
-// ends the plan, and grants that wait are honoured at once.
+// Host is where the plan is read, changed and ended: GET, PUT and DELETE https://localcloud.internal/faults, in JSON.
+// Like all hosts of the edge, it is reachable through the proxy by any user of the machine and any pod, so only the
+// local cloud's owner is allowed. A plan lasts until the local cloud ends, and pending grants keep their times. DELETE
+// ends the plan, and pending grants take effect at once.
 const Host = "localcloud.internal"
 
-// Report is what GET answers: the plan, and what came of it since it was set.
+// Report is the response to GET: the plan, and counters since it was set.
 type Report struct {
 	Plan
-	Requests int `json:"requests"` // there were so many
-	Faults   int `json:"faults"`   // as many met a fault
-	Failed   int `json:"failed"`   // as many of those failed, and were not just late
+	Requests int `json:"requests"` // all requests
+	Faults   int `json:"faults"`   // those that met a fault
+	Failed   int `json:"failed"`   // those that failed, not only late
 }
 
-// Control answers at Host. It calls honour when the plan ends, to have all grants honoured that wait.
+// Control serves Host. When the plan ends, it calls honour, which makes pending grants take effect.
 func (f *Faults) Control(honour func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) {
@@ -105,7 +106,7 @@ func (f *Faults) Control(honour func() error) http.Handler {
 		report := Report{f.plan, f.seen, f.met, f.failed}
 		f.mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(report) // the client has gone: nobody to tell
+		_ = json.NewEncoder(w).Encode(report) // fails only if the client is gone
 	})
 	mux.HandleFunc("PUT /faults", func(w http.ResponseWriter, r *http.Request) {
 		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
@@ -125,7 +126,7 @@ func (f *Faults) Control(honour func() error) http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
-		f.Set(Plan{}) // first: who is writing a grant has read the plan in the transaction that honour's comes after
+		f.Set(Plan{}) // first: a concurrent writer of a grant has read the plan in a transaction before honour's
 		if err := honour(); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

@@ -1,6 +1,6 @@
-// Package guard is what a cluster with Entra ID integration asks about those who call its API server: whose a token is, and,
-// with Azure RBAC for Kubernetes, whether Azure lets him do what he wants to do. Both are webhooks of Kubernetes, and they
-// answer as those of AKS do (github.com/kubeguard/guard).
+// Package guard implements the webhooks of the API servers of clusters with Entra ID integration. They authenticate
+// tokens and, with Azure RBAC for Kubernetes, authorize requests, and respond as those of AKS do
+// (github.com/kubeguard/guard).
 package guard
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Host is where API servers reach it. That of AKS is part of its control plane and has no name outside.
+// Host is the host that API servers call. In AKS, it is part of the control plane and has no public name.
 const Host = "guard.aks.internal"
 
 const (
@@ -28,23 +28,23 @@ const (
 	accessReviews = "subjectaccessreviews"
 )
 
-// TokenReviewURL is where the API server of the cluster with an ARM id asks whose a token is.
+// TokenReviewURL returns the URL for token reviews by the API server of the cluster with an ID.
 func TokenReviewURL(clusterID string) string {
 	return "https://" + Host + clusterID + "/" + tokenReviews
 }
 
-// AccessReviewURL is where it asks what somebody may do.
+// AccessReviewURL returns the URL for its access reviews.
 func AccessReviewURL(clusterID string) string {
 	return "https://" + Host + clusterID + "/" + accessReviews
 }
 
-// Guard answers for every cluster.
+// Guard serves all clusters.
 type Guard struct {
 	store  *store.Store
 	tokens *entra.Service
 }
 
-// New makes the guard of the clusters of a tenant.
+// New returns the guard of a tenant's clusters.
 func New(st *store.Store, tokens *entra.Service) *Guard { return &Guard{st, tokens} }
 
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -98,10 +98,10 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func answer(w http.ResponseWriter, review any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(review) // the API server has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(review) // fails only if the API server is gone
 }
 
-// objectID is the key of what is known of a caller beside his name and groups.
+// objectID is the key of the object ID in a caller's extra attributes.
 const objectID = "oid"
 
 // authenticate names the bearer of a token by his object id, as AKS does with service principals; users, who are named by
@@ -176,9 +176,10 @@ func allowedAll(tx *store.Tx, principal, scope string) (bool, error) {
 
 const managedClusters = "Microsoft.ContainerService/managedClusters"
 
-// dataAction is what Azure calls a request: Microsoft.ContainerService/managedClusters/<group>/<resource>/<what is done>,
-// without the group where that is the core's. Subresources count as their resource, but for a command in a pod. It is not exact
-// for a request with a wildcard: Azure takes that for all actions that match, and not all of them are known here.
+// dataAction returns Azure's action for a request:
+// Microsoft.ContainerService/managedClusters/<group>/<resource>/<operation>, without the core group. Subresources count
+// as their resource, except commands in a pod. The action is not exact for requests with a wildcard: Azure expands them
+// to all matching actions, and not all are known here.
 func dataAction(spec authorizationv1.SubjectAccessReviewSpec) (action string, exact bool) {
 	segments := []string{managedClusters}
 	switch a, n := spec.ResourceAttributes, spec.NonResourceAttributes; {
@@ -199,8 +200,8 @@ func dataAction(spec authorizationv1.SubjectAccessReviewSpec) (action string, ex
 	return action[1:], true
 }
 
-// done is the last part of a data action. Verbs that Azure does not know have none, so that only a role with all actions
-// allows them.
+// done returns the last part of a data action. It is empty for verbs that Azure does not know, which only a role with
+// all actions allows.
 func done(verb string) string {
 	switch verb {
 	case "get", "list", "watch":

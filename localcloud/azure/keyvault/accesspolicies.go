@@ -9,14 +9,14 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 )
 
-// AccessPolicy is what a principal, or the members of a group, may do with all objects of a vault that asks for no roles
+// AccessPolicy grants permissions on all objects of a vault without RBAC to a principal or the members of a group
 // (learn.microsoft.com/azure/key-vault/general/assign-access-policy).
 type AccessPolicy struct {
 	ObjectID    string
 	Permissions map[Kind][]string
 }
 
-// Permissions are those that an access policy can give for each kind of objects, besides all
+// Permissions lists the permissions of access policies for each kind of objects, besides "all"
 // (learn.microsoft.com/rest/api/keyvault/keyvault/vaults/create-or-update#permissions).
 var Permissions = map[Kind][]string{
 	Secret: {"get", "list", "set", "delete", "backup", "restore", "recover", "purge"},
@@ -62,7 +62,7 @@ var Permissions = map[Kind][]string{
 	},
 }
 
-// checkPolicies asks the vault's access policies.
+// checkPolicies checks the vault's access policies.
 func (c *call) checkPolicies(p entra.Principal, r route) error {
 	for _, policy := range c.vault.Policies {
 		is := func(id string) bool { return strings.EqualFold(id, policy.ObjectID) }

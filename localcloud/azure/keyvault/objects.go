@@ -12,59 +12,59 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Kind is the type of an object, in the singular.
+// Kind is the type of an object.
 type Kind string
 
 const (
 	Secret      Kind = "secret"
 	Key         Kind = "key"
-	Certificate Kind = "certificate" // which brings along a secret and a key of its name
+	Certificate Kind = "certificate" // has a secret and a key of its name
 )
 
 func (k Kind) plural() string { return string(k) + "s" }
 func (k Kind) title() string  { return strings.ToUpper(string(k[:1])) + string(k[1:]) }
 
-// Object is a secret, a key or a certificate with its versions, the oldest first.
+// Object is a secret, a key or a certificate with its versions, oldest first.
 type Object struct {
-	Vault    string // its name
+	Vault    string // name of the vault
 	Kind     Kind
 	Name     string
 	Versions []Version
-	Rotation *RotationPolicy // of a key; nil: none was given
+	Rotation *RotationPolicy // of a key; nil means none was set
 	Deleted  *Deletion
 
 	Policy  *CertificatePolicy `json:",omitempty"` // of a certificate
-	Pending *Pending           `json:",omitempty"` // of a certificate: its last creation
-	Managed bool               `json:"-"`          // a secret or key that a certificate brings along; it is not stored
+	Pending *Pending           `json:",omitempty"` // last creation of a certificate
+	Managed bool               `json:"-"`          // secret or key of a certificate, which is not stored
 }
 
-// Version is one value of an object. It never changes but for its attributes and tags.
+// Version is a version of an object. Only its attributes and tags change.
 type Version struct {
 	ID               string // 32 hexadecimal digits
 	Attributes       Attributes
 	Tags             map[string]string
-	ContentType      string       // of a secret, and of the one of a certificate
-	Value            string       // the same
-	Key              *KeyMaterial // of a key, and of the one of a certificate
-	Chain            [][]byte     `json:",omitempty"` // of a certificate: it and those above it
+	ContentType      string       // of a secret, and of a certificate's secret
+	Value            string       // as for ContentType
+	Key              *KeyMaterial // of a key, and of a certificate's key
+	Chain            [][]byte     `json:",omitempty"` // of a certificate: the certificate and its issuers
 	Created, Updated int64
 }
 
-// Attributes are what callers may say of a version, times in seconds since 1970.
+// Attributes are what callers may set on a version. Times are in seconds since 1970.
 type Attributes struct {
-	Enabled    *bool  `json:"enabled,omitempty"` // default true
+	Enabled    *bool  `json:"enabled,omitempty"` // defaults to true
 	NotBefore  *int64 `json:"nbf,omitempty"`
 	Expires    *int64 `json:"exp,omitempty"`
 	Exportable *bool  `json:"exportable,omitempty"` // of a key
 
-	// Given back by clients, and ignored.
+	// Sent back by clients, and ignored.
 	Created         *int64  `json:"created,omitempty"`
 	Updated         *int64  `json:"updated,omitempty"`
 	RecoveryLevel   *string `json:"recoveryLevel,omitempty"`
 	RecoverableDays *int    `json:"recoverableDays,omitempty"`
 }
 
-// namePattern is Key Vault's rule for object names.
+// namePattern is Key Vault's rule for names of objects.
 var namePattern = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
 
 func (v Vault) prefix(kind Kind) string {
@@ -88,7 +88,7 @@ func newVersion(a Attributes, tags map[string]string) Version {
 	return v
 }
 
-// update takes what is given; what is left out stays.
+// update applies the attributes that are given.
 func (v *Version) update(a Attributes) {
 	if a.Enabled != nil {
 		v.Attributes.Enabled = a.Enabled
@@ -107,7 +107,7 @@ func (v *Version) update(a Attributes) {
 
 func (v Version) enabled() bool { return v.Attributes.Enabled == nil || *v.Attributes.Enabled }
 
-// Latest is the newest version. Of a certificate that is not there yet, it is the one that is to be.
+// Latest returns the newest version. For a certificate without one, it returns the pending version.
 func (o Object) Latest() Version {
 	if len(o.Versions) == 0 {
 		return o.Pending.Version
@@ -115,7 +115,7 @@ func (o Object) Latest() Version {
 	return o.Versions[len(o.Versions)-1]
 }
 
-// version finds one by its id; an empty id stands for the latest.
+// version returns the version with an ID. An empty ID means the latest.
 func (o Object) version(id string) (int, bool) {
 	if id == "" {
 		return len(o.Versions) - 1, len(o.Versions) > 0
@@ -124,13 +124,13 @@ func (o Object) version(id string) (int, bool) {
 	return i, i >= 0
 }
 
-// Get reads an object that is not deleted.
+// Get returns an object that is not deleted.
 func Get(tx *store.Tx, v Vault, kind Kind, name string) (Object, bool, error) {
 	o, ok, err := get(tx, v, kind, name)
 	return o, ok && o.Deleted == nil, err
 }
 
-// get reads an object, deleted or not: a stored one, or the secret or key that a certificate of that name brings along.
+// get returns an object, deleted or not: a stored one, or the secret or key of a certificate of that name.
 func get(tx *store.Tx, v Vault, kind Kind, name string) (Object, bool, error) {
 	o, ok, err := store.Get[Object](tx, objects, Object{Vault: v.Name, Kind: kind, Name: name}.key())
 	if err != nil || ok || kind == Certificate {
@@ -144,7 +144,7 @@ func get(tx *store.Tx, v Vault, kind Kind, name string) (Object, bool, error) {
 	return o, ok, nil
 }
 
-// List reads the objects of a kind that are not deleted, by name.
+// List returns the objects of a kind that are not deleted, sorted by name.
 func List(tx *store.Tx, v Vault, kind Kind) ([]Object, error) { return list(tx, v, kind, false) }
 
 func list(tx *store.Tx, v Vault, kind Kind, deleted bool) ([]Object, error) {
@@ -164,7 +164,8 @@ func list(tx *store.Tx, v Vault, kind Kind, deleted bool) ([]Object, error) {
 
 func put(tx *store.Tx, o Object) error { return store.Put(tx, objects, o.key(), o) }
 
-// forWriting reads an object of that name, or begins one. A deleted one is a conflict, and one of a certificate not to be written.
+// forWriting returns the object of a name, or a new one. It fails with a conflict if the object is deleted, and if it
+// belongs to a certificate.
 func forWriting(tx *store.Tx, v Vault, kind Kind, name, operation string) (Object, error) {
 	fresh := Object{Vault: v.Name, Kind: kind, Name: name}
 	if !namePattern.MatchString(name) {
@@ -184,7 +185,7 @@ func forWriting(tx *store.Tx, v Vault, kind Kind, name, operation string) (Objec
 	return o, nil
 }
 
-// SecretValue is a new version of a secret.
+// SecretValue is the content of a new version of a secret.
 type SecretValue struct {
 	Value       string
 	ContentType string
@@ -200,8 +201,8 @@ const (
 	maxTag         = 256 // of a tag's name, and of its value
 )
 
-// check holds what callers say of a version against Key Vault's rules. The times restrict no get of a secret: they inform
-// (learn.microsoft.com/azure/key-vault/secrets/about-secrets).
+// check checks attributes and tags against Key Vault's rules. The times of a secret are informational and do not
+// restrict reading it (learn.microsoft.com/azure/key-vault/secrets/about-secrets).
 func check(a Attributes, tags map[string]string) error {
 	if a.NotBefore != nil && a.Expires != nil && *a.Expires <= *a.NotBefore {
 		return badParameter("The attribute exp has to be later than nbf")
@@ -217,7 +218,7 @@ func check(a Attributes, tags map[string]string) error {
 	return nil
 }
 
-// SetSecret adds a version, and makes the secret where there was none.
+// SetSecret adds a version to a secret, which it creates if it does not exist.
 func SetSecret(tx *store.Tx, v Vault, name string, value SecretValue) (Object, error) {
 	o, err := forWriting(tx, v, Secret, name, "set")
 	if err != nil {
@@ -238,7 +239,7 @@ func SetSecret(tx *store.Tx, v Vault, name string, value SecretValue) (Object, e
 	return o, put(tx, o)
 }
 
-// Change is what may change of a version; nil leaves a thing as it is.
+// Change is a change to a version. Nil fields keep their values.
 type Change struct {
 	Attributes  Attributes
 	Tags        map[string]string
@@ -246,7 +247,7 @@ type Change struct {
 	Operations  []string // of a key
 }
 
-// UpdateVersion changes a version; an empty id stands for the latest.
+// UpdateVersion changes a version. An empty ID means the latest.
 func UpdateVersion(tx *store.Tx, v Vault, kind Kind, name, id string, change Change) (Object, Version, error) {
 	o, ok, err := Get(tx, v, kind, name)
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
 
-// audience is what tokens for the data plane are for.
+// audience is the audience of tokens for the data plane.
 const audience = "https://vault.azure.net"
 
-// apiVersions are those of the data plane: 7.0 to 7.6, and the dated ones after them.
+// apiVersions matches the API versions of the data plane: 7.0 to 7.6, and dated ones.
 var apiVersions = regexp.MustCompile(`^(7\.[0-6]|202[5-9]-\d\d-\d\d)(-preview(\.\d)?)?$`)
 
-// Server is the data plane of every vault.
+// Server serves the data plane of all vaults.
 type Server struct {
 	store    *store.Store
 	tokens   *entra.Service
@@ -31,7 +31,7 @@ type Server struct {
 	mux      *http.ServeMux
 }
 
-// NewServer makes the data plane.
+// NewServer returns the data plane.
 func NewServer(st *store.Store, tokens *entra.Service, network Network, tenantID string) *Server {
 	s := &Server{store: st, tokens: tokens, network: network, tenantID: tenantID, mux: http.NewServeMux()}
 	for _, r := range routes {
@@ -47,23 +47,24 @@ func NewServer(st *store.Store, tokens *entra.Service, network Network, tenantID
 	return s
 }
 
-// route is one operation: what it needs, and what it does.
+// route is an operation: the permission that it requires, and its handler.
 type route struct {
 	pattern string
 	kind    Kind
-	// permission is what an access policy has to give for it, and action what a role has to: after Microsoft.KeyVault/vaults/.
+	// permission is the required permission of an access policy. action is the required action of a role, after
+	// Microsoft.KeyVault/vaults/.
 	permission, action string
 	do                 func(*call) (any, error)
 }
 
-// reply is an answer that is not 200.
+// reply is a response with a status other than 200.
 type reply struct {
 	status   int
 	location string
 	body     bundle
 }
 
-// call is one authorised request.
+// call is an authorized request.
 type call struct {
 	tx            *store.Tx
 	vault         Vault
@@ -160,11 +161,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeError(w, notImplemented(r.Method+" "+r.URL.Path+" of Key Vault"))
 }
 
-// unserved are paths that look like those of certificates.
+// unserved matches paths that look like those of certificates, but belong to other operations.
 var unserved = regexp.MustCompile(`^/certificates/(contacts|issuers)(/|$)`)
 
-// cleaned has the path of a request be one for which the mux sends no client elsewhere, which it would before anybody is asked for a
-// token. Clients write an empty version as two slashes.
+// cleaned cleans the path of a request, because the mux would otherwise redirect before the token is checked. Clients
+// write an empty version as two slashes.
 func cleaned(r *http.Request) *http.Request {
 	given := r.URL.EscapedPath()
 	clean := path.Clean("/" + given)
@@ -238,7 +239,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 	}
 }
 
-// authenticate reads the bearer token, or answers with the challenge that tells clients where to get one.
+// authenticate verifies the bearer token. Without a valid token, it sends the challenge that tells clients where to get
+// one.
 func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (entra.Principal, error) {
 	refuse := func(format string, args ...any) (entra.Principal, error) {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization="https://%s/%s", resource="%s"`,
@@ -266,7 +268,7 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (entra.Pri
 	return refuse("AKV10142: Error validating token: the token is not one of this tenant.")
 }
 
-// vault finds the vault that a host name stands for.
+// vault returns the vault with a host name.
 func (s *Server) vault(tx *store.Tx, host string) (Vault, error) {
 	name, _, _ := strings.Cut(host, ".")
 	v, ok, err := GetVault(tx, name)
@@ -282,7 +284,7 @@ func (s *Server) vault(tx *store.Tx, host string) (Vault, error) {
 	return v, nil
 }
 
-// authorize asks for a role with the action, on the object, the vault or above, or for an access policy of the vault.
+// authorize requires a role with the action on the object, the vault or above, or an access policy of the vault.
 func (c *call) authorize(p entra.Principal, r route) error {
 	if !c.vault.RBAC {
 		return c.checkPolicies(p, r)
@@ -327,5 +329,5 @@ func writeError(w http.ResponseWriter, err error) {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
 }

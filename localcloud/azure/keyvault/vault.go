@@ -1,5 +1,5 @@
-// Package keyvault is Azure Key Vault: the vaults' global names, the objects in them, and the data plane that gives them out.
-// Resource Manager's half of the service is package arm's.
+// Package keyvault implements Azure Key Vault: the global names of vaults, their objects, and the data plane. Its
+// resource provider is in azure/rp/keyvault.
 package keyvault
 
 import (
@@ -11,31 +11,31 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Hosts is where vaults answer, the vault's name in place of the star.
+// Hosts is the pattern of vaults' host names, with a star for the vault's name.
 const Hosts = "*.vault.azure.net"
 
-// Vault is what the service knows of a vault: one name in all of Azure, also while it is deleted.
+// Vault describes a vault. Its name is unique in all of Azure, even while it is deleted.
 type Vault struct {
-	ID            string // the ARM id
+	ID            string // Resource Manager's ID
 	Name          string
 	Location      string
 	TenantID      string
 	Premium       bool
-	RBAC          bool           // false: access policies
-	Policies      []AccessPolicy // nil: written by a version that read none
-	Public        bool           // false: publicNetworkAccess is Disabled
+	RBAC          bool           // false means access policies
+	Policies      []AccessPolicy // nil means written by a version without access policies
+	Public        bool           // false means publicNetworkAccess is Disabled
 	DefaultDeny   bool           // networkAcls.defaultAction is Deny
 	Addresses     []netip.Prefix // networkAcls.ipRules
-	Subnets       []string       // networkAcls.virtualNetworkRules: ARM ids
+	Subnets       []string       // networkAcls.virtualNetworkRules, as IDs
 	RetentionDays int
 	NoPurge       bool // purge protection
 	Deleted       *Deletion
 }
 
-// Deletion is the state of a vault or object between its deletion and its purge.
+// Deletion describes a vault or object between its deletion and its purge.
 type Deletion struct {
 	On, PurgeOn time.Time
-	Resource    json.RawMessage // of a vault: the ARM resource, for its recovery
+	Resource    json.RawMessage // Resource Manager's resource of a vault, for its recovery
 }
 
 const (
@@ -43,10 +43,10 @@ const (
 	objects = "vaultObjects"
 )
 
-// URI is where the vault answers.
+// URI returns the URI of the vault's data plane.
 func (v Vault) URI() string { return "https://" + strings.ToLower(v.Name) + ".vault.azure.net/" }
 
-// recoveryLevel is what Key Vault calls the way a deleted object can still go.
+// recoveryLevel returns Key Vault's term for how a deleted object can be removed.
 func (v Vault) recoveryLevel() string {
 	level := "Recoverable"
 	if v.RetentionDays < 90 {
@@ -63,7 +63,7 @@ func (v Vault) deletion(now time.Time) *Deletion {
 	return &Deletion{On: now, PurgeOn: now.AddDate(0, 0, v.RetentionDays)}
 }
 
-// GetVault finds a vault by name, deleted ones too.
+// GetVault returns the vault with a name, even if it is deleted.
 func GetVault(tx *store.Tx, name string) (Vault, bool, error) {
 	return store.Get[Vault](tx, vaults, strings.ToLower(name))
 }
@@ -83,14 +83,14 @@ func DeletedVaults(tx *store.Tx) ([]Vault, error) {
 	return deleted, err
 }
 
-// SoftDelete takes a vault out of use and keeps it, its objects and its ARM resource for the retention time.
+// SoftDelete deletes a vault. It keeps the vault, its objects and its resource for the retention period.
 func SoftDelete(tx *store.Tx, v Vault, resource json.RawMessage) error {
 	v.Deleted = v.deletion(time.Now())
 	v.Deleted.Resource = resource
 	return PutVault(tx, v)
 }
 
-// Purge forgets a vault and everything in it; its name is free again.
+// Purge deletes a vault and its content permanently. The name becomes available again.
 func Purge(tx *store.Tx, v Vault) error {
 	all, err := store.List[Object](tx, objects, v.prefix(""))
 	if err != nil {
