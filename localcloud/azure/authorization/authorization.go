@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -38,19 +39,19 @@ const (
 	byPrincipal = "roleAssignmentsByPrincipal"
 )
 
-func principalKey(a Assignment) string { return strings.ToLower(a.PrincipalID + " " + a.ID) }
+func principalKey(a Assignment) string { return fold.Lower(a.PrincipalID + " " + a.ID) }
 
 // Put stores an assignment. The principal of an ID must not change.
 func Put(tx *store.Tx, a Assignment) error {
 	if err := store.Put(tx, byPrincipal, principalKey(a), a); err != nil {
 		return err
 	}
-	return store.Put(tx, byID, strings.ToLower(a.ID), a)
+	return store.Put(tx, byID, fold.Lower(a.ID), a)
 }
 
 // Get returns the assignment with an ID.
 func Get(tx *store.Tx, id string) (Assignment, bool, error) {
-	return store.Get[Assignment](tx, byID, strings.ToLower(id))
+	return store.Get[Assignment](tx, byID, fold.Lower(id))
 }
 
 // Delete deletes the assignment with an ID.
@@ -62,7 +63,7 @@ func Delete(tx *store.Tx, id string) error {
 	if err := store.Delete(tx, byPrincipal, principalKey(a)); err != nil {
 		return err
 	}
-	return store.Delete(tx, byID, strings.ToLower(id))
+	return store.Delete(tx, byID, fold.Lower(id))
 }
 
 // List returns all assignments.
@@ -88,7 +89,7 @@ func HonourAll(tx *store.Tx) error {
 
 // Of returns the assignments of a principal, including those that are not in effect yet.
 func Of(tx *store.Tx, principalID string) ([]Assignment, error) {
-	return store.List[Assignment](tx, byPrincipal, strings.ToLower(principalID+" "))
+	return store.List[Assignment](tx, byPrincipal, fold.Lower(principalID+" "))
 }
 
 // DeleteUnder deletes the assignments at a scope and below, as Azure does when the resource is deleted.
@@ -139,6 +140,6 @@ func AllowedAbout(tx *store.Tx, principalID, scope string, plane Plane, about Ab
 
 // Covers reports whether scope is at or below above. It compares whole segments of IDs without case.
 func Covers(above, scope string) bool {
-	above, scope = strings.ToLower(strings.TrimRight(above, "/")), strings.ToLower(strings.TrimRight(scope, "/"))
+	above, scope = fold.Lower(strings.TrimRight(above, "/")), fold.Lower(strings.TrimRight(scope, "/"))
 	return above == scope || strings.HasPrefix(scope, above+"/")
 }

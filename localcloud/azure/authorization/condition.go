@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
 // Condition is a condition of a role assignment
@@ -120,9 +122,9 @@ func (p *conditionParser) one() Condition {
 		}
 		return within
 	case p.word != "" && p.match[1] != "":
-		pattern := strings.ToLower(p.match[2])
+		pattern := fold.Lower(p.match[2])
 		p.next()
-		return func(a About) bool { return matches(pattern, strings.ToLower(a.Action)) }
+		return func(a About) bool { return matches(pattern, fold.Lower(a.Action)) }
 	case p.word != "" && p.match[3] != "":
 		return p.attribute()
 	}
@@ -163,6 +165,6 @@ func (p *conditionParser) attribute() Condition {
 			"principalid":      assignment.PrincipalID,
 			"principaltype":    assignment.PrincipalType,
 		}[name]
-		return slices.ContainsFunc(values, func(value string) bool { return strings.EqualFold(value, is) })
+		return slices.ContainsFunc(values, func(value string) bool { return fold.Equal(value, is) })
 	}
 }

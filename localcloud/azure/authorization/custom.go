@@ -1,8 +1,7 @@
 package authorization
 
 import (
-	"strings"
-
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -10,12 +9,12 @@ const customRoles = "roleDefinitions" // by id
 
 // PutRole writes a custom role.
 func PutRole(tx *store.Tx, role Role) error {
-	return store.Put(tx, customRoles, strings.ToLower(role.ID), role)
+	return store.Put(tx, customRoles, fold.Lower(role.ID), role)
 }
 
 // DeleteRole deletes a custom role.
 func DeleteRole(tx *store.Tx, id string) error {
-	return store.Delete(tx, customRoles, strings.ToLower(id))
+	return store.Delete(tx, customRoles, fold.Lower(id))
 }
 
 // FindRole returns the built-in or custom role with a GUID.
@@ -23,7 +22,7 @@ func FindRole(tx *store.Tx, id string) (Role, bool, error) {
 	if role, ok := builtIn(id); ok {
 		return role, true, nil
 	}
-	return store.Get[Role](tx, customRoles, strings.ToLower(id))
+	return store.Get[Role](tx, customRoles, fold.Lower(id))
 }
 
 // ListRoles returns all roles, built-in ones first.

@@ -1,6 +1,10 @@
 package authorization
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
+)
 
 // Role is a role: a built-in one, as Azure publishes it
 // (learn.microsoft.com/azure/role-based-access-control/built-in-roles), or a custom one.
@@ -311,7 +315,7 @@ const OwnerID = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 // builtIn returns the built-in role with a GUID.
 func builtIn(id string) (Role, bool) {
 	for _, role := range Roles {
-		if strings.EqualFold(role.ID, id) {
+		if fold.Equal(role.ID, id) {
 			return role, true
 		}
 	}
@@ -329,7 +333,7 @@ func (r Role) allows(action string, plane Plane) bool {
 
 func matchesAny(patterns []string, action string) bool {
 	for _, pattern := range patterns {
-		if matches(strings.ToLower(pattern), strings.ToLower(action)) {
+		if matches(fold.Lower(pattern), fold.Lower(action)) {
 			return true
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -196,7 +197,7 @@ func (s *Service) byIDs(r *http.Request, q query) (object, error) {
 				return err
 			}
 			for _, o := range all {
-				if !slices.ContainsFunc(asked.IDs, func(id string) bool { return strings.EqualFold(id, o["id"].(string)) }) {
+				if !slices.ContainsFunc(asked.IDs, func(id string) bool { return fold.Equal(id, o["id"].(string)) }) {
 					continue
 				}
 				shown, err := q.shown(o)

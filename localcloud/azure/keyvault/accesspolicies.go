@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
 // AccessPolicy grants permissions on all objects of a vault without RBAC to a principal or the members of a group
@@ -65,7 +66,7 @@ var Permissions = map[Kind][]string{
 // checkPolicies checks the vault's access policies.
 func (c *call) checkPolicies(p entra.Principal, r route) error {
 	for _, policy := range c.vault.Policies {
-		is := func(id string) bool { return strings.EqualFold(id, policy.ObjectID) }
+		is := func(id string) bool { return fold.Equal(id, policy.ObjectID) }
 		gives := func(permission string) bool {
 			return strings.EqualFold(permission, r.permission) || strings.EqualFold(permission, "all") && r.permission != "purge"
 		}

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -63,7 +63,7 @@ func (s *Server) checkNetwork(tx *store.Tx, v Vault, cluster string) error {
 	}
 	where := "Client address: " + from.Address.String() // "invalid IP" if it is unknown
 	switch {
-	case through && slices.ContainsFunc(v.Subnets, func(id string) bool { return strings.EqualFold(id, from.Subnet) }):
+	case through && slices.ContainsFunc(v.Subnets, func(id string) bool { return fold.Equal(id, from.Subnet) }):
 		return nil
 	case through:
 		where = "Client subnet: " + from.Subnet

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -68,7 +69,7 @@ type Attributes struct {
 var namePattern = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
 
 func (v Vault) prefix(kind Kind) string {
-	prefix := strings.ToLower(v.Name) + "/"
+	prefix := fold.Lower(v.Name) + "/"
 	if kind != "" {
 		prefix += kind.plural() + "/"
 	}
@@ -76,7 +77,7 @@ func (v Vault) prefix(kind Kind) string {
 }
 
 func (o Object) key() string {
-	return strings.ToLower(o.Vault + "/" + o.Kind.plural() + "/" + o.Name)
+	return fold.Lower(o.Vault + "/" + o.Kind.plural() + "/" + o.Name)
 }
 
 func newVersion(a Attributes, tags map[string]string) Version {
@@ -120,7 +121,7 @@ func (o Object) version(id string) (int, bool) {
 	if id == "" {
 		return len(o.Versions) - 1, len(o.Versions) > 0
 	}
-	i := slices.IndexFunc(o.Versions, func(v Version) bool { return strings.EqualFold(v.ID, id) })
+	i := slices.IndexFunc(o.Versions, func(v Version) bool { return fold.Equal(v.ID, id) })
 	return i, i >= 0
 }
 

@@ -5,9 +5,9 @@ package keyvault
 import (
 	"encoding/json"
 	"net/netip"
-	"strings"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -44,7 +44,7 @@ const (
 )
 
 // URI returns the URI of the vault's data plane.
-func (v Vault) URI() string { return "https://" + strings.ToLower(v.Name) + ".vault.azure.net/" }
+func (v Vault) URI() string { return "https://" + fold.Lower(v.Name) + ".vault.azure.net/" }
 
 // recoveryLevel returns Key Vault's term for how a deleted object can be removed.
 func (v Vault) recoveryLevel() string {
@@ -65,11 +65,11 @@ func (v Vault) deletion(now time.Time) *Deletion {
 
 // GetVault returns the vault with a name, even if it is deleted.
 func GetVault(tx *store.Tx, name string) (Vault, bool, error) {
-	return store.Get[Vault](tx, vaults, strings.ToLower(name))
+	return store.Get[Vault](tx, vaults, fold.Lower(name))
 }
 
 // PutVault writes a vault.
-func PutVault(tx *store.Tx, v Vault) error { return store.Put(tx, vaults, strings.ToLower(v.Name), v) }
+func PutVault(tx *store.Tx, v Vault) error { return store.Put(tx, vaults, fold.Lower(v.Name), v) }
 
 // DeletedVaults lists the vaults that can be recovered or purged.
 func DeletedVaults(tx *store.Tx) ([]Vault, error) {
@@ -101,5 +101,5 @@ func Purge(tx *store.Tx, v Vault) error {
 			return err
 		}
 	}
-	return store.Delete(tx, vaults, strings.ToLower(v.Name))
+	return store.Delete(tx, vaults, fold.Lower(v.Name))
 }

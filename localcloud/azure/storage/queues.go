@@ -4,11 +4,11 @@
 package storage
 
 import (
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -26,17 +26,17 @@ const (
 
 // Account returns the ARM id of the account with a name, which is unique in Azure, and whether it exists.
 func Account(tx *store.Tx, name string) (id string, ok bool, err error) {
-	return store.Get[string](tx, accounts, strings.ToLower(name))
+	return store.Get[string](tx, accounts, fold.Lower(name))
 }
 
 // PutAccount adds an account.
 func PutAccount(tx *store.Tx, name, id string) error {
-	return store.Put(tx, accounts, strings.ToLower(name), id)
+	return store.Put(tx, accounts, fold.Lower(name), id)
 }
 
 // DeleteAccount deletes an account with its queues.
 func DeleteAccount(tx *store.Tx, name string) error {
-	all, err := store.List[string](tx, queues, strings.ToLower(name)+"/")
+	all, err := store.List[string](tx, queues, fold.Lower(name)+"/")
 	if err != nil {
 		return err
 	}
@@ -45,10 +45,10 @@ func DeleteAccount(tx *store.Tx, name string) error {
 			return err
 		}
 	}
-	return store.Delete(tx, accounts, strings.ToLower(name))
+	return store.Delete(tx, accounts, fold.Lower(name))
 }
 
-func queueKey(account, queue string) string { return strings.ToLower(account + "/" + queue) }
+func queueKey(account, queue string) string { return fold.Lower(account + "/" + queue) }
 
 // PutQueue adds a queue.
 func PutQueue(tx *store.Tx, account, queue string) error {
