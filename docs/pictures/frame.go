@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"html"
+	"math"
+	"strings"
+	"unicode"
+)
+
+// Colours of GitHub's light theme, on a background of the picture's own, so that they look the same in dark.
+const (
+	ink   = "#1f2328"
+	faint = "#57606a"
+	line  = "#6e7781"
+	paper = "#ffffff"
+	edge  = "#d0d7de"
+)
+
+type colour struct{ fill, stroke string }
+
+var (
+	ours       = colour{"#f0fbf3", "#4ac26b"}
+	azure      = colour{"#ddf4ff", "#54aeff"}
+	kubernetes = colour{"#fbefff", "#c297ff"}
+	other      = colour{"#fff8c5", "#d4a72c"}
+)
+
+// font is of which Graphviz knows the widths, family what a browser takes.
+const (
+	font   = "Helvetica"
+	family = "Helvetica, Arial, sans-serif"
+)
+
+// drawing is what a library has drawn, in its own coordinates from 0, 0.
+type drawing struct {
+	width, height float64
+	content       string
+}
+
+type swatch struct {
+	colour
+	text string
+}
+
+// framed returns the whole file: the drawing on a background, below its title and above its legend.
+func (d drawing) framed(title string, legend []swatch) []byte {
+	const margin, head, foot = 20, 44, 44
+	wide := 0.0
+	for _, s := range legend {
+		wide += s.width()
+	}
+	width := math.Ceil(max(d.width, wide, textWidth(title, 16, true)) + 2*margin)
+	height := math.Ceil(d.height + head + margin)
+	if len(legend) > 0 {
+		height += foot - margin
+	}
+	var out bytes.Buffer
+	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]g" height="%[2]g" viewBox="0 0 %[1]g %[2]g" font-family="%[3]s" role="img">
+<title>%[4]s</title>
+<rect x="0.5" y="0.5" width="%[5]g" height="%[6]g" rx="8" fill="%[7]s" stroke="%[8]s"/>
+<text x="%[9]d" y="28" font-size="16" font-weight="600" fill="%[10]s">%[4]s</text>
+<g transform="translate(%[11]g %[12]d)">
+%[13]s</g>
+`, width, height, family, html.EscapeString(title), width-1, height-1, paper, edge, margin, ink,
+		math.Floor((width-d.width)/2), head, d.content)
+	x, y := float64(margin), height-foot/2
+	for _, s := range legend {
+		if s.fill != "" {
+			fmt.Fprintf(&out, `<rect x="%g" y="%g" width="14" height="14" rx="3" fill="%s" stroke="%s"/>`+"\n", x, y-7, s.fill, s.stroke)
+			x += 20
+		}
+		fmt.Fprintf(&out, `<text x="%g" y="%g" font-size="12" fill="%s">%s</text>`+"\n", x, y+4, faint, html.EscapeString(s.text))
+		x += textWidth(s.text, 12, false) + 24
+	}
+	out.WriteString("</svg>\n")
+	return out.Bytes()
+}
+
+func (s swatch) width() float64 {
+	if s.fill == "" {
+		return textWidth(s.text, 12, false) + 24
+	}
+	return textWidth(s.text, 12, false) + 44
+}
+
+// textWidth returns about how wide a text is in the widest font that a browser takes, DejaVu Sans.
+func textWidth(text string, size float64, bold bool) float64 {
+	width := 0.0
+	for _, r := range text {
+		switch {
+		case strings.ContainsRune("ijltfrI.,:;-()/ '", r):
+			width += 0.37
+		case strings.ContainsRune("mwMW%", r):
+			width += 0.92
+		case r >= 'A' && r <= 'Z', r > unicode.MaxASCII:
+			width += 0.72
+		default:
+			width += 0.6
+		}
+	}
+	if bold {
+		width = width*1.17 + 0.3
+	}
+	return math.Ceil(width * size)
+}
