@@ -37,15 +37,18 @@ func draw(ctx context.Context, checkout string) (map[string][]byte, error) {
 	}
 	for _, source := range sources {
 		name := strings.TrimSuffix(filepath.Base(source), ".json")
-		of := "stack"
-		if _, err := os.Stat(filepath.Join(checkout, "examples", name)); err == nil {
-			of = "example"
-		}
 		content, err := os.ReadFile(source)
 		if err != nil {
 			return nil, err
 		}
-		svg, err := drawGraph(ctx, "The "+of+" "+name, content)
+		drawing, title := drawGraph, "The stack "+name
+		if _, err := os.Stat(filepath.Join(checkout, "examples", name)); err == nil {
+			title = "The example " + name
+		}
+		if name == "sequence" {
+			drawing, title = drawSequence, "From the pod to the secret"
+		}
+		svg, err := drawing(ctx, title, content)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", source, err)
 		}

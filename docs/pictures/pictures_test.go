@@ -82,9 +82,11 @@ func TestGraphs_NameEveryStackAndExample(t *testing.T) {
 // TestGraphs_HoldNoValue looks in the sources for what names and types do not have: GUIDs, addresses, and text as long
 // as a key or a generated value.
 func TestGraphs_HoldNoValue(t *testing.T) {
-	valid := regexp.MustCompile(`^\[\n(\{"key":"\w+ [\w.-]+","type":"[\w./:-]+"(,"in":"\w+ [\w.-]+")?` +
+	graph := regexp.MustCompile(`^\[\n(\{"key":"\w+ [\w.-]+","type":"[\w./:-]+"(,"in":"\w+ [\w.-]+")?` +
 		`(,"needs":\["\w+ [\w.-]+"(,"\w+ [\w.-]+")*\])?\},?\n)+\]\n$`)
-	suspicious := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}|/subscriptions/|[A-Za-z0-9+/=]{32}`)
+	sequence := regexp.MustCompile(`^\[\n(\{"from":"[\w ]+","to":"[\w ]+"(,"asks":"\w+( [\w./…-]+)?")?` +
+		`(,"answer":"\w+")?(,"because":"[\w :/-]+")?\},?\n)+\]\n$`)
+	suspicious := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}|/subscriptions/|[A-Za-z0-9+=]{32}`)
 	sources, err := filepath.Glob(filepath.Join(checkout, "docs", "graphs", "*.json"))
 	if err != nil || len(sources) == 0 {
 		t.Fatalf("there are no graphs: %v", err)
@@ -94,11 +96,8 @@ func TestGraphs_HoldNoValue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !valid.Match(content) {
-			t.Errorf("%s has more than keys, types and needs", source)
-		}
-		if found := suspicious.Find(content); found != nil {
-			t.Errorf("%s has a value", source)
+		if valid := graph.Match(content) || sequence.Match(content); !valid || suspicious.Match(content) {
+			t.Errorf("%s has more than names, types and needs, or than who asked for what and why it was allowed", source)
 		}
 	}
 }
@@ -167,6 +166,18 @@ func TestChart_SaysWhatItLacks(t *testing.T) {
 			t.Errorf("%v\n%s", err, svg)
 		}
 		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// TestSequence_RefusesWhatItCannotPlace has somebody take part that has no lifeline.
+func TestSequence_RefusesWhatItCannotPlace(t *testing.T) {
+	for source, want := range map[string]string{
+		`[{"from":"kubelet","to":"somebody","asks":"GET /"}]`:               `"somebody" takes part`,
+		`[{"from":"kubelet","to":"API server","token":"eyJhbGciOiJSUzI1"}]`: "unknown field",
+	} {
+		if _, err := drawSequence(t.Context(), "it", []byte(source)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
