@@ -91,7 +91,7 @@ pictures: ## draw docs/graphs and docs/charts, from docs/graphs/*.json and the t
 graphs: build ## write docs/graphs/*.json from the states of the stacks and examples, and draw them; ten minutes
 	@bin/localcloud prepare
 	cd tests && go test -v -count=1 -timeout 60m -parallel $(PARALLEL) -update \
-		-run '^(TestASecretsWayToThePodAndBack|TestProd|TestExamples_.*)$$' .
+		-run '^(TestDev_MountsSecrets.*|TestProd_Mounts.*|TestExamples_.*|TestSequence_.*)$$' .
 	$(MAKE) pictures
 
 v3: ## build a copy of the program on azure-native v3, and run its unit tests; ten minutes and 6 GB of memory the first time

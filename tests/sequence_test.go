@@ -30,9 +30,9 @@ type sequenceStep struct {
 	began, ended time.Time
 }
 
-// TestSequence_IsThatOfAMount compares docs/graphs/sequence.json with what the local cloud and the cluster have recorded
-// of the first mount of the dev stack.
-func TestSequence_IsThatOfAMount(t *testing.T) {
+// TestSequence_MatchesRecordedMount compares docs/graphs/sequence.json with what the local cloud and the cluster record
+// of the dev stack's first mount.
+func TestSequence_MatchesRecordedMount(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
@@ -63,7 +63,7 @@ func (c *cloud) mountSteps(t *testing.T) []sequenceStep {
 	sortSteps(calls)
 	// The driver goes on once the provider has answered.
 	provider := slices.IndexFunc(calls, func(s sequenceStep) bool { return s.To == azureProvider })
-	status := slices.IndexFunc(calls, func(s sequenceStep) bool { return strings.Contains(s.Asks, "secretproviderclasspodstatuses") })
+	status := slices.IndexFunc(calls, func(s sequenceStep) bool { return strings.HasSuffix(s.Asks, " "+podStatuses) })
 	if provider < 0 || status < provider {
 		t.Fatalf("the provider is not asked before the status is written: %+v", calls)
 	}
@@ -81,7 +81,8 @@ const (
 	entraID       = "Entra ID"
 	oidcIssuer    = "OIDC issuer"
 
-	publish = "NodePublishVolume"
+	publish     = "NodePublishVolume"
+	podStatuses = "secretproviderclasspodstatuses"
 )
 
 func sortSteps(steps []sequenceStep) {
@@ -171,14 +172,18 @@ func driverSteps(t *testing.T, log []byte) (steps []sequenceStep) {
 			t.Fatal(err)
 		}
 		if strings.Contains(line, `"Using gRPC client" provider="azure"`) {
-			steps = append(steps, sequenceStep{From: csiDriver, To: azureProvider, Asks: "Mount", Answer: "files", began: at, ended: at})
+			steps = append(steps, sequenceStep{
+				From: csiDriver, To: azureProvider, Asks: "Mount", Answer: "files", began: at, ended: at,
+			})
 		}
 		if took := published.FindStringSubmatch(line); took != nil {
 			d, err := time.ParseDuration(took[1])
 			if err != nil {
 				t.Fatal(err)
 			}
-			steps = append(steps, sequenceStep{From: kubelet, To: csiDriver, Asks: publish, Answer: "mounted", began: at.Add(-d), ended: at})
+			steps = append(steps, sequenceStep{
+				From: kubelet, To: csiDriver, Asks: publish, Answer: "mounted", began: at.Add(-d), ended: at,
+			})
 		}
 	}
 	return steps
@@ -207,10 +212,10 @@ func (c *cloud) recordedSteps(t *testing.T) (steps []sequenceStep) {
 		t.Fatalf("the record of requests: %d %v", status, err)
 	}
 	for _, r := range record.Requests {
+		path := strings.TrimSuffix(guids.ReplaceAllString(r.Path, "…"), "/")
 		step := sequenceStep{
-			From: azureProvider, To: r.Service, Asks: r.Method + " " + strings.TrimSuffix(guids.ReplaceAllString(r.Path, "…"), "/"),
-			Answer: fmt.Sprint(r.Status), Because: r.Error, began: r.Time,
-			ended: r.Time.Add(time.Duration(r.TookMs * float64(time.Millisecond))),
+			From: azureProvider, To: r.Service, Asks: r.Method + " " + path, Answer: fmt.Sprint(r.Status), Because: r.Error,
+			began: r.Time, ended: r.Time.Add(time.Duration(r.TookMs * float64(time.Millisecond))),
 		}
 		switch r.Service {
 		case keyVault, entraID:

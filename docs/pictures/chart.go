@@ -172,8 +172,8 @@ func bars(rows []barRow, names []swatch) (drawing, error) {
 	const width, lineLength = 840, 36
 	height := 30 + len(rows)*(len(names)*16+12)
 	theme := charts.ThemeOption{
-		TextColor: charts.ParseColor(ink), AxisStrokeColor: charts.ParseColor(edge), AxisSplitLineColor: charts.ParseColor(edge),
-		BackgroundColor: charts.ColorTransparent,
+		TextColor: charts.ParseColor(ink), AxisStrokeColor: charts.ParseColor(edge),
+		AxisSplitLineColor: charts.ParseColor(edge), BackgroundColor: charts.ColorTransparent,
 	}
 	values, longest := make([][]float64, len(names)), 0.0
 	var labels []string // the longest line of each

@@ -39,6 +39,7 @@ type drawing struct {
 	content       string
 }
 
+// swatch is a part of a legend: a colour, or none, and what it means.
 type swatch struct {
 	colour
 	text string
@@ -57,22 +58,28 @@ func (d drawing) framed(title string, legend []swatch) []byte {
 		height += foot - margin
 	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]g" height="%[2]g" viewBox="0 0 %[1]g %[2]g" font-family="%[3]s" role="img">
+	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]g" height="%[2]g" viewBox="0 0 %[1]g %[2]g"
+ font-family="%[3]s" role="img">
 <title>%[4]s</title>
-<rect x="0.5" y="0.5" width="%[5]g" height="%[6]g" rx="8" fill="%[7]s" stroke="%[8]s"/>
-<text x="%[9]d" y="28" font-size="16" font-weight="600" fill="%[10]s">%[4]s</text>
-<g transform="translate(%[11]g %[12]d)">
-%[13]s</g>
-`, width, height, family, html.EscapeString(title), width-1, height-1, paper, edge, margin, ink,
-		math.Floor((width-d.width)/2), head, d.content)
+`, width, height, family, html.EscapeString(title))
+	fmt.Fprintf(&out, `<rect x="0.5" y="0.5" width="%g" height="%g" rx="8" fill="%s" stroke="%s"/>`+"\n",
+		width-1, height-1, paper, edge)
+	say := func(x, y, size float64, weight, shade, text string) {
+		fmt.Fprintf(&out, `<text x="%g" y="%g" font-size="%g" font-weight="%s" fill="%s">%s</text>`+"\n",
+			x, y, size, weight, shade, html.EscapeString(text))
+	}
+	say(margin, 28, 16, "600", ink, title)
+	fmt.Fprintf(&out, "<g transform=\"translate(%g %d)\">\n%s</g>\n", math.Floor((width-d.width)/2), head, d.content)
 	x, y := float64(margin), height-foot/2
 	for _, s := range legend {
+		left := x
 		if s.fill != "" {
-			fmt.Fprintf(&out, `<rect x="%g" y="%g" width="14" height="14" rx="3" fill="%s" stroke="%s"/>`+"\n", x, y-7, s.fill, s.stroke)
-			x += 20
+			fmt.Fprintf(&out, `<rect x="%g" y="%g" width="14" height="14" rx="3" fill="%s" stroke="%s"/>`+"\n",
+				x, y-7, s.fill, s.stroke)
+			left += 20
 		}
-		fmt.Fprintf(&out, `<text x="%g" y="%g" font-size="12" fill="%s">%s</text>`+"\n", x, y+4, faint, html.EscapeString(s.text))
-		x += textWidth(s.text, 12, false) + 24
+		say(left, y+4, 12, "400", faint, s.text)
+		x += s.width()
 	}
 	out.WriteString("</svg>\n")
 	return out.Bytes()

@@ -108,11 +108,12 @@ func dot(resources []resource, direction string) []byte {
 	}
 	first, last := outer(boxes, arrows, 1), outer(boxes, arrows, 0)
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "digraph {\n"+
-		"graph [rankdir=%[3]s, ranksep=0.3, nodesep=0.2, bgcolor=transparent, pad=0, margin=0, fontname=%[1]q, "+
-		"compound=true, newrank=true]\n"+
-		"node [shape=box, style=\"filled,rounded\", margin=\"0.08,0.03\", height=0.3, fontname=%[1]q, fontsize=11]\n"+
-		"edge [color=%[2]q, arrowsize=0.6, penwidth=1]\n", font, line, direction)
+	fmt.Fprintf(&out, `digraph {
+graph [rankdir=%[1]s, ranksep=0.3, nodesep=0.2, bgcolor=transparent, pad=0, margin=0, fontname=%[2]q]
+graph [compound=true, newrank=true, labeljust=l]
+node [shape=box, style="filled,rounded", margin="0.08,0.03", height=0.3, fontname=%[2]q]
+edge [color=%[3]q, arrowsize=0.6, penwidth=1]
+`, direction, font, line)
 	var within func(in string)
 	within = func(in string) {
 		for _, b := range boxes {
@@ -124,8 +125,9 @@ func dot(resources []resource, direction string) []byte {
 				fmt.Fprintf(&out, "%q [label=<%s>, fillcolor=%q, color=%q]\n", b.Key, b.label(), c.fill, c.stroke)
 				continue
 			}
-			fmt.Fprintf(&out, "subgraph %q {\nlabel=<%s>; labeljust=l; style=\"filled,rounded\"; fillcolor=%q; color=%q; margin=10\n",
-				"cluster "+b.Key, htmlTable(cell(b.title(), 11, true)+cell(strings.Join(b.names, ", "), 10, false)), c.fill, c.stroke)
+			title := htmlTable(cell(b.title(), 11, true) + cell(strings.Join(b.names, ", "), 10, false))
+			fmt.Fprintf(&out, "subgraph %q {\nlabel=<%s>; style=\"filled,rounded\"; fillcolor=%q; color=%q; margin=10\n",
+				cluster(b.Key), title, c.fill, c.stroke)
 			within(b.Key)
 			out.WriteString("}\n")
 		}
@@ -136,10 +138,10 @@ func dot(resources []resource, direction string) []byte {
 		// are not seen keep all boxes of the one before those of the other.
 		from, to, cut := []string{a[0]}, []string{a[1]}, ""
 		if byKey[a[0]].component() {
-			from, cut = last[a[0]], fmt.Sprintf("ltail=%q ", "cluster "+a[0])
+			from, cut = last[a[0]], fmt.Sprintf("ltail=%q ", cluster(a[0]))
 		}
 		if byKey[a[1]].component() {
-			to, cut = first[a[1]], cut+fmt.Sprintf("lhead=%q", "cluster "+a[1])
+			to, cut = first[a[1]], cut+fmt.Sprintf("lhead=%q", cluster(a[1]))
 		}
 		for i, f := range from {
 			for j, t := range to {
@@ -154,6 +156,9 @@ func dot(resources []resource, direction string) []byte {
 	out.WriteString("}\n")
 	return out.Bytes()
 }
+
+// cluster returns the name of a component's frame, which Graphviz knows by its beginning.
+func cluster(key string) string { return "cluster " + key }
 
 func (b box) title() string {
 	if b.count > 1 {
@@ -187,26 +192,23 @@ func cell(text string, size float64, bold bool) string {
 	if bold {
 		escaped, shade = "<B>"+escaped+"</B>", ink
 	}
-	return fmt.Sprintf(`<TD ALIGN="LEFT" WIDTH="%g"><FONT POINT-SIZE="%g" COLOR=%q>%s</FONT></TD>`, width, size, shade, escaped)
+	return fmt.Sprintf(`<TD ALIGN="LEFT" WIDTH="%g"><FONT POINT-SIZE="%g" COLOR=%q>%s</FONT></TD>`,
+		width, size, shade, escaped)
 }
 
 // maxNames is how many names a box lists.
 const maxNames = 6
 
-// reduce returns what each resource needs that does not follow from what else it needs. Who needs a component needs
+// reduce returns what each resource needs that does not follow from what else it needs. A need of a component is one of
 // all that is in it.
 func reduce(resources []resource) map[string][]string {
-	inside := map[string][]string{}
+	in, inside := map[string]string{}, map[string][]string{}
 	for _, r := range resources {
-		for in, at := r.In, 0; in != "" && at < len(resources); at++ {
-			if !r.component() {
-				inside[in] = append(inside[in], r.Key)
-			}
-			i := slices.IndexFunc(resources, func(o resource) bool { return o.Key == in })
-			if i < 0 {
-				break
-			}
-			in = resources[i].In
+		in[r.Key] = r.In
+	}
+	for _, r := range resources {
+		for component := r.In; component != "" && !r.component(); component = in[component] {
+			inside[component] = append(inside[component], r.Key)
 		}
 	}
 	needs := map[string][]string{}
@@ -249,20 +251,18 @@ func reduce(resources []resource) map[string][]string {
 	return reduced
 }
 
-// fromFrames replaces needs of all that a component makes last with a need of the component, and so many arrows with one.
+// fromFrames replaces needs of all that a component makes last with one need of the component, and so several arrows
+// with one from its frame.
 func fromFrames(resources []resource, needs map[string][]string) {
 	for _, c := range resources {
-		if !c.component() {
-			continue
-		}
-		inside := map[string]bool{}
-		var last []string
+		var inside, last []string
 		for _, r := range resources {
-			inside[r.Key] = r.In == c.Key && !r.component()
+			if r.In == c.Key && !r.component() {
+				inside = append(inside, r.Key)
+			}
 		}
-		for key := range inside {
-			needed := slices.ContainsFunc(resources, func(r resource) bool { return inside[r.Key] && slices.Contains(needs[r.Key], key) })
-			if inside[key] && !needed {
+		for _, key := range inside {
+			if !slices.ContainsFunc(inside, func(by string) bool { return slices.Contains(needs[by], key) }) {
 				last = append(last, key)
 			}
 		}
@@ -270,10 +270,11 @@ func fromFrames(resources []resource, needs map[string][]string) {
 			continue
 		}
 		for key, of := range needs {
-			if inside[key] || slices.ContainsFunc(last, func(l string) bool { return !slices.Contains(of, l) }) {
+			lacks := func(need string) bool { return !slices.Contains(of, need) }
+			if slices.Contains(inside, key) || slices.ContainsFunc(last, lacks) {
 				continue
 			}
-			of = slices.DeleteFunc(of, func(need string) bool { return inside[need] })
+			of = slices.DeleteFunc(of, func(need string) bool { return slices.Contains(inside, need) })
 			needs[key] = append(of, c.Key)
 			slices.Sort(needs[key])
 		}
@@ -312,7 +313,9 @@ func toFrames(boxes []box, arrows [][2]string) [][2]string {
 			if n < len(first) {
 				continue
 			}
-			arrows = slices.DeleteFunc(arrows, func(a [2]string) bool { return a[0] == source && slices.Contains(first, a[1]) })
+			arrows = slices.DeleteFunc(arrows, func(a [2]string) bool {
+				return a[0] == source && slices.Contains(first, a[1])
+			})
 			arrows = append(arrows, [2]string{source, component})
 		}
 	}

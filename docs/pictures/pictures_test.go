@@ -120,7 +120,8 @@ func TestReduce_LeavesOutWhatFollows(t *testing.T) {
 	}
 }
 
-// TestSimplify_JoinsWhatIsAlike has three teams in two clusters. Those of the first are alike, even if one has a secret more.
+// TestSimplify_JoinsWhatIsAlike has three teams in two clusters. The two of the first are alike, even if one has a role
+// more.
 func TestSimplify_JoinsWhatIsAlike(t *testing.T) {
 	var resources []resource
 	add := func(kind, name, in string, needs ...string) {

@@ -83,10 +83,10 @@ func placed(steps []step) ([]byte, error) {
 	text := 0
 	say := func(said, shade string, size, left, y float64) {
 		width := textWidth(said, size, false) + 6
-		fmt.Fprintf(&out, "t%d [shape=box, style=filled, color=%q, fillcolor=%q, margin=0, height=0.1, fixedsize=true, "+
-			"width=%g, pos=\"%g,%g\", label=<<TABLE BORDER=\"0\" CELLPADDING=\"0\" CELLSPACING=\"0\"><TR><TD ALIGN=\"LEFT\" WIDTH=\"%g\">"+
-			"<FONT POINT-SIZE=\"%g\" COLOR=%q>%s</FONT></TD></TR></TABLE>>]\n", text, paper, paper, width/72, left+width/2, y,
-			width-2, size, shade, html.EscapeString(said))
+		label := fmt.Sprintf(`<TABLE BORDER="0" CELLPADDING="0" CELLSPACING="0"><TR><TD ALIGN="LEFT" WIDTH="%g">`+
+			`<FONT POINT-SIZE="%g" COLOR=%q>%s</FONT></TD></TR></TABLE>`, width-2, size, shade, html.EscapeString(said))
+		fmt.Fprintf(&out, "t%d [%s, color=%q, fillcolor=%q, width=%g, pos=\"%g,%g\", label=<%s>]\n", text,
+			"shape=box, style=filled, margin=0, height=0.1, fixedsize=true", paper, paper, width/72, left+width/2, y, label)
 		text++
 	}
 	for i, l := range lifelines {
