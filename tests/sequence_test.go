@@ -205,7 +205,7 @@ func (c *cloud) recordedSteps(t *testing.T) (steps []sequenceStep) {
 			Service, Method, Path, Error string
 			Status                       int
 			Caller                       struct{ Name string }
-			Decision                     struct{ Because, Role, AssignedAt string }
+			Decision                     struct{ Because, Missing, Role, AssignedAt string }
 		}
 	}
 	if err := json.Unmarshal([]byte(content), &record); status != http.StatusOK || err != nil {
@@ -223,6 +223,9 @@ func (c *cloud) recordedSteps(t *testing.T) (steps []sequenceStep) {
 			step.From, step.To = entraID, oidcIssuer
 		default:
 			continue
+		}
+		if missing, _, _ := strings.Cut(r.Decision.Missing, ":"); missing != "" {
+			step.Because = "missing: " + missing
 		}
 		if by := cmp.Or(r.Decision.Role, r.Decision.Because); by != "" {
 			parts := strings.Split(r.Decision.AssignedAt, "/")
