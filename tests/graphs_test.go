@@ -14,28 +14,29 @@ import (
 	"testing"
 )
 
-// graphNode is a resource in docs/graphs/*.json, from which `make pictures` draws. It has no value of a state: only
-// names, types and what needs what.
+// graphNode is a resource in docs/graphs/*.json, from which `make pictures` draws. It has names and types, and no
+// values of the state.
 type graphNode struct {
 	Key   string   `json:"key"`             // the type's last part and the name
 	Type  string   `json:"type"`            // without API version
-	In    string   `json:"in,omitempty"`    // the key of the component that has made it
-	Needs []string `json:"needs,omitempty"` // keys of what it takes outputs of, or waits for
+	In    string   `json:"in,omitempty"`    // the key of its component
+	Needs []string `json:"needs,omitempty"` // keys of its dependencies
 }
 
-// graphState is what a graph takes from a resource's state.
+// graphState is the part of a resource's state that a graph needs.
 type graphState struct {
 	URN, Type, Parent, Provider string
-	Delete                      bool // what a replacement has left
+	Delete                      bool // replaced, and not deleted yet
 	Dependencies                []string
 	PropertyDependencies        map[string][]string
 }
 
-// apiVersion is in types of azure-native: keyvault/v20241101:Vault of its package, and one of a package for a version.
+// apiVersion matches the version in types such as azure-native:keyvault/v20241101:Vault and
+// azure-native_keyvault_v20260201:keyvault:Vault.
 var apiVersion = regexp.MustCompile(`^(azure-native)(?:_[a-z]+_v\d{8}(?:preview)?)?:(\w+)(?:/v\d{8}(?:preview)?)?:`)
 
-// graphOf returns the resources of a stack with what each needs, by key. The stack and its providers are left out:
-// what uses a provider with inputs needs what these inputs need, as objects in a cluster need the cluster.
+// graphOf returns the graph of a stack, ordered by key. It leaves out the stack and its providers. A resource with an
+// explicit provider needs the dependencies of the provider: objects in a cluster need the cluster.
 func graphOf(state []graphState) ([]graphNode, error) {
 	key, providers := map[string]string{}, map[string]graphState{}
 	for _, r := range state {
@@ -66,7 +67,7 @@ func graphOf(state []graphState) ([]graphNode, error) {
 			return nil, errors.New("two resources are " + node.Key)
 		}
 		seen[node.Key] = true
-		provider := r.Provider[:max(0, strings.LastIndex(r.Provider, "::"))] // an URN and an id
+		provider := r.Provider[:max(0, strings.LastIndex(r.Provider, "::"))] // its URN and its ID
 		for _, dependency := range append(needs(r), needs(providers[provider])...) {
 			if of := key[dependency]; of != "" && of != node.Key {
 				node.Needs = append(node.Needs, of)
@@ -80,10 +81,10 @@ func graphOf(state []graphState) ([]graphNode, error) {
 	return graph, nil
 }
 
-// graphFile is where the graph of a stack or an example is.
+// graphFile returns the file of a source in docs/graphs.
 func graphFile(name string) string { return filepath.Join(checkout, "docs", "graphs", name+".json") }
 
-// wantGraph compares a state with the graph that docs/graphs has of it. The resources in besides are the test's own.
+// wantGraph compares a state with its graph in docs/graphs, without the resources in besides, which the test adds.
 func wantGraph(t *testing.T, name string, state []graphState, besides ...string) {
 	t.Helper()
 	graph, err := graphOf(state)
@@ -94,7 +95,7 @@ func wantGraph(t *testing.T, name string, state []graphState, besides ...string)
 	wantSource(t, name, graph)
 }
 
-// wantSource compares what a picture shows, an element a line, with its source in docs/graphs.
+// wantSource compares elements with the source in docs/graphs, which has one on each line. With -update it writes them.
 func wantSource[E any](t *testing.T, name string, elements []E) {
 	t.Helper()
 	var got bytes.Buffer
@@ -122,7 +123,7 @@ func wantSource[E any](t *testing.T, name string, elements []E) {
 		t.Fatal(err)
 	}
 	if got.String() != string(want) {
-		t.Errorf("docs/graphs/%s.json is not what is here; `make graphs` writes and draws it again\n%s",
+		t.Errorf("docs/graphs/%s.json is out of date; run `make graphs`\n%s",
 			name, firstDifference(string(want), got.String()))
 	}
 }
@@ -135,7 +136,7 @@ func (c *cloud) wantGraph(t *testing.T, stack string, besides ...string) {
 	wantGraph(t, stack, latest.Resources, besides...)
 }
 
-// wantGraph compares an example's state with docs/graphs, where there is its graph.
+// wantGraph compares an example's state with docs/graphs. It ignores programs without a graph there.
 func (p *program) wantGraph(t *testing.T) {
 	t.Helper()
 	name, source := filepath.Base(p.dir), graphFile(filepath.Base(p.dir))
@@ -154,9 +155,8 @@ func (p *program) wantGraph(t *testing.T) {
 	wantGraph(t, name, exported.Deployment.Resources)
 }
 
-// TestGraphOf_HasNamesAndNeedsOnly takes the graph of a state with values, a provider with inputs and a replaced
-// resource.
-func TestGraphOf_HasNamesAndNeedsOnly(t *testing.T) {
+// TestGraphOf_HasNoValues has a state with values, an explicit provider and a replaced resource.
+func TestGraphOf_HasNoValues(t *testing.T) {
 	t.Parallel()
 	const urn = "urn:pulumi:dev::project::"
 	var state []graphState

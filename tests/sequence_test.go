@@ -18,14 +18,13 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// sequenceStep is a request, or the answer to one that led to others, in docs/graphs/sequence.json, from which `make
-// pictures` draws.
+// sequenceStep is a request in docs/graphs/sequence.json, or an answer that came after further requests.
 type sequenceStep struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
-	Asks    string `json:"asks,omitempty"`    // a method with a path, or a procedure of the CSI
-	Answer  string `json:"answer,omitempty"`  // a status, or an error's code
-	Because string `json:"because,omitempty"` // who asked, and what allowed it
+	Asks    string `json:"asks,omitempty"`    // a method and a path, or a procedure of the CSI
+	Answer  string `json:"answer,omitempty"`  // a status
+	Because string `json:"because,omitempty"` // the caller and what allowed the request, or what it lacks
 
 	began, ended time.Time
 }
@@ -40,7 +39,7 @@ func TestSequence_MatchesRecordedMount(t *testing.T) {
 	wantSource(t, "sequence", c.mountSteps(t))
 }
 
-// mountSteps returns what happened from the kubelet's request for a pod's token to the mounted volume.
+// mountSteps returns the steps from the kubelet's request for the pod's token to the mounted volume.
 func (c *cloud) mountSteps(t *testing.T) []sequenceStep {
 	t.Helper()
 	audit, driver := c.clusterLog(t, "kube-apiserver-audit"), c.clusterLog(t, "secrets-store-csi-driver")
@@ -61,7 +60,7 @@ func (c *cloud) mountSteps(t *testing.T) []sequenceStep {
 	calls = append(calls, c.recordedSteps(t)...)
 	calls = slices.DeleteFunc(calls, func(s sequenceStep) bool { return s.began.Before(began) || s.ended.After(ended) })
 	sortSteps(calls)
-	// The driver goes on once the provider has answered.
+	// The driver writes the status when the provider has answered, which no log has.
 	provider := slices.IndexFunc(calls, func(s sequenceStep) bool { return s.To == azureProvider })
 	status := slices.IndexFunc(calls, func(s sequenceStep) bool { return strings.HasSuffix(s.Asks, " "+podStatuses) })
 	if provider < 0 || status < provider {
@@ -71,7 +70,7 @@ func (c *cloud) mountSteps(t *testing.T) []sequenceStep {
 	return withAnswers(calls)
 }
 
-// Those who take part in a mount.
+// The participants in a mount.
 const (
 	kubelet       = "kubelet"
 	apiServer     = "API server"
@@ -89,7 +88,7 @@ func sortSteps(steps []sequenceStep) {
 	slices.SortFunc(steps, func(a, b sequenceStep) int { return a.began.Compare(b.began) })
 }
 
-// withAnswers adds a step for each answer before which something else was asked.
+// withAnswers adds a step for each answer that came after further requests.
 func withAnswers(calls []sequenceStep) (steps []sequenceStep) {
 	for i, call := range calls {
 		if i+1 < len(calls) && calls[i+1].began.Before(call.ended) {
@@ -103,7 +102,7 @@ func withAnswers(calls []sequenceStep) (steps []sequenceStep) {
 	return steps
 }
 
-// clusterLog reads a log of the cloud's only cluster.
+// clusterLog returns a log of the cloud's only cluster.
 func (c *cloud) clusterLog(t *testing.T, name string) []byte {
 	t.Helper()
 	files, _ := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "log", name+".log"))
@@ -119,7 +118,8 @@ func (c *cloud) clusterLog(t *testing.T, name string) []byte {
 
 var allowedBy = regexp.MustCompile(`of (ClusterRole|Role) "([^"]+)"`)
 
-// auditedStep reads a request of the API server's audit log, if the kubelet or the CSI driver sent it for a pod.
+// auditedStep reads a line of the API server's audit log. It reports whether the kubelet or the CSI driver sent the
+// request for a pod.
 func auditedStep(t *testing.T, line []byte) (sequenceStep, bool) {
 	t.Helper()
 	var event struct {
@@ -158,7 +158,7 @@ var (
 	published = regexp.MustCompile(`"node publish volume complete".* time="([^"]+)"`)
 )
 
-// driverSteps reads the calls of the CSI driver's log: of the kubelet to it, and its own to the Azure provider.
+// driverSteps reads the log of the CSI driver: calls of the kubelet, and calls to the Azure provider.
 func driverSteps(t *testing.T, log []byte) (steps []sequenceStep) {
 	t.Helper()
 	for scanner := bufio.NewScanner(bytes.NewReader(log)); scanner.Scan(); {
@@ -194,7 +194,7 @@ var (
 	autonaming = regexp.MustCompile(`[0-9a-f]{8}$`)
 )
 
-// recordedSteps reads the local cloud's record of requests to Entra ID, to issuers and to vaults.
+// recordedSteps reads the local cloud's record: requests to Entra ID, the issuer and the vault.
 func (c *cloud) recordedSteps(t *testing.T) (steps []sequenceStep) {
 	t.Helper()
 	status, content := c.control(t, http.MethodGet, "/activity?limit=1000", "")

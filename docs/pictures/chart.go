@@ -17,7 +17,7 @@ import (
 	"github.com/yuin/goldmark/text"
 )
 
-// chart says which numbers of a table are drawn as bars, a group of them for each row.
+// chart says which numbers of a table to draw as bars. Each row is a group of bars.
 type chart struct {
 	name, title string
 	section     string   // the heading above the table
@@ -53,10 +53,10 @@ var benchmarks = []chart{
 	},
 }
 
-// table is one of a Markdown page, its header first.
+// table is a table of a Markdown page. Its first row is the header.
 type table [][]string
 
-// tablesOf returns a page's tables by the headings above them.
+// tablesOf returns the tables of a page, by the heading above them.
 func tablesOf(page []byte) map[string][]table {
 	tables, section := map[string][]table{}, ""
 	document := goldmark.New(goldmark.WithExtensions(extension.Table)).Parser().Parse(text.NewReader(page))
@@ -90,10 +90,10 @@ func textOf(node ast.Node, page []byte) string {
 	return out.String()
 }
 
-// seconds are a number with or without its unit, as tables have it.
+// seconds matches a number of seconds, with or without its unit.
 var seconds = regexp.MustCompile(`^([0-9][0-9,]*(?:\.[0-9]+)?)(?: s)?$`)
 
-// drawChart draws a chart of a page's numbers.
+// drawChart draws a chart from the tables of a page.
 func drawChart(c chart, page []byte) ([]byte, error) {
 	tables := tablesOf(page)[c.section]
 	if c.table >= len(tables) {
@@ -121,14 +121,14 @@ func drawChart(c chart, page []byte) ([]byte, error) {
 	return d.framed(c.title, append(legend, swatch{text: "seconds"})), nil
 }
 
-// barRow is a row of a chart: what it is called, and its numbers, as they are and as the table has them.
+// barRow is a row of a chart: its label, and its numbers as values and as the table writes them.
 type barRow struct {
 	label  string
 	values []float64
 	cells  []string
 }
 
-// read takes the rows of a table that have numbers of seconds.
+// read returns the rows to draw. It skips rows without numbers of seconds.
 func (c chart) read(t table) (rows []barRow, err error) {
 	for i, cells := range t[1:] {
 		row := barRow{label: cells[0]}
@@ -161,7 +161,7 @@ func (c chart) read(t table) (rows []barRow, err error) {
 	return rows, nil
 }
 
-// highlight is the colour of what a chart is about, comparisons those of what it is held against.
+// highlight is the colour of the series that stands out. The others have those of comparisons, in order.
 var (
 	highlight   = colour{"#218bff", "#218bff"}
 	comparisons = []colour{{"#afb8c1", "#afb8c1"}, {"#d4a72c", "#d4a72c"}}
@@ -248,7 +248,7 @@ var (
 	texts    = regexp.MustCompile(`<text x="(-?[0-9]+)" y="(-?[0-9]+)" style="[^"]*">([^<]*)</text>`)
 )
 
-// axisStep returns the next of 1, 2, 5, 10, 20 and so on.
+// axisStep returns the first of 1, 2, 5, 10, 20, ... that is not less.
 func axisStep(least float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(least)))
 	for _, step := range []float64{1, 2, 5} {
@@ -259,7 +259,7 @@ func axisStep(least float64) float64 {
 	return 10 * power
 }
 
-// label returns the lines of a row's label, which end before the axis in whichever font.
+// label returns the lines of a row's label. They end at the axis, whatever the font.
 func label(axis, y string, lines []string) string {
 	x, _ := strconv.Atoi(axis)
 	middle, _ := strconv.Atoi(y)

@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// Colours of GitHub's light theme, on a background of the picture's own, so that they look the same in dark.
+// Colours of GitHub's light theme. Each picture has its own background, so it looks the same in the dark theme.
 const (
 	ink   = "#1f2328"
 	faint = "#57606a"
@@ -27,25 +27,25 @@ var (
 	other      = colour{"#fff8c5", "#d4a72c"}
 )
 
-// font is of which Graphviz knows the widths, family what a browser takes.
+// Graphviz places text by the widths of font. Browsers draw it in family.
 const (
 	font   = "Helvetica"
 	family = "Helvetica, Arial, sans-serif"
 )
 
-// drawing is what a library has drawn, in its own coordinates from 0, 0.
+// drawing is the content of an SVG file, with its origin at 0, 0.
 type drawing struct {
 	width, height float64
 	content       string
 }
 
-// swatch is a part of a legend: a colour, or none, and what it means.
+// swatch is an entry of a legend: a colour and its meaning, or a text alone.
 type swatch struct {
 	colour
 	text string
 }
 
-// framed returns the whole file: the drawing on a background, below its title and above its legend.
+// framed returns an SVG file: the drawing on a background, with a title above it and a legend below.
 func (d drawing) framed(title string, legend []swatch) []byte {
 	const margin, head, foot = 20, 44, 44
 	wide := 0.0
@@ -92,7 +92,7 @@ func (s swatch) width() float64 {
 	return textWidth(s.text, 12, false) + 44
 }
 
-// textWidth returns about how wide a text is in the widest font that a browser takes, DejaVu Sans.
+// textWidth estimates the width of a text in DejaVu Sans, the widest font that browsers choose for the family.
 func textWidth(text string, size float64, bold bool) float64 {
 	width := 0.0
 	for _, r := range text {

@@ -2,21 +2,17 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"html"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-graphviz"
 )
 
-// resource is one of a graph's source, which the tests of the whole write from a stack's state.
+// resource is an element of a graph's source. End-to-end tests write the sources from the states of stacks.
 type resource struct {
 	Key   string   `json:"key"`
 	Type  string   `json:"type"`
@@ -35,17 +31,17 @@ func (r resource) name() string {
 // kind returns the type without its package.
 func (r resource) kind() string { return r.Type[strings.LastIndexByte(r.Type, ':')+1:] }
 
-// box is what a graph shows as one: a resource, or several of a type that need the same and are needed by the same.
+// box is one box of a graph, or one frame. It stands for a resource, or for several that are alike.
 type box struct {
 	resource
 	names []string // without the component's
 	count int
 }
 
-// wide is from what width on a graph is drawn from top to bottom, if that is less wide. A page of GitHub has 1,012.
+// wide is the width above which a graph is drawn from top to bottom, if that makes it narrower. GitHub shows 1,012.
 const wide = 1100
 
-// drawGraph draws a graph from its source, from left to right.
+// drawGraph draws a graph from its source.
 func drawGraph(ctx context.Context, title string, source []byte) ([]byte, error) {
 	var resources []resource
 	decoder := json.NewDecoder(bytes.NewReader(source))
@@ -66,7 +62,7 @@ func drawGraph(ctx context.Context, title string, source []byte) ([]byte, error)
 	return drawn.framed(title, legendOf(resources)), nil
 }
 
-// legendOf explains the colours that a graph has.
+// legendOf returns the meaning of each colour in the graph.
 func legendOf(resources []resource) (legend []swatch) {
 	for _, l := range []struct {
 		swatch
@@ -134,8 +130,8 @@ edge [color=%[3]q, arrowsize=0.6, penwidth=1]
 	}
 	within("")
 	for _, a := range arrows {
-		// Graphviz has no arrows between clusters: they go from and to boxes inside, and are cut at the frames. Others that
-		// are not seen keep all boxes of the one before those of the other.
+		// Graphviz has no arrows between clusters. An arrow between boxes inside is cut at the frames, and invisible
+		// arrows keep all other boxes of the first cluster before those of the second.
 		from, to, cut := []string{a[0]}, []string{a[1]}, ""
 		if byKey[a[0]].component() {
 			from, cut = last[a[0]], fmt.Sprintf("ltail=%q ", cluster(a[0]))
@@ -157,7 +153,7 @@ edge [color=%[3]q, arrowsize=0.6, penwidth=1]
 	return out.Bytes()
 }
 
-// cluster returns the name of a component's frame, which Graphviz knows by its beginning.
+// cluster returns the name of a component's subgraph. Graphviz frames those whose names begin with "cluster".
 func cluster(key string) string { return "cluster " + key }
 
 func (b box) title() string {
@@ -167,7 +163,7 @@ func (b box) title() string {
 	return b.kind()
 }
 
-// label returns the box's text: the type, and the names without the component's.
+// label returns the text of the box: the type, and below it the names.
 func (b box) label() string {
 	rows := []string{cell(b.title(), 11, true)}
 	for i, name := range b.names {
@@ -186,7 +182,7 @@ func htmlTable(rows ...string) string {
 		"</TR></TABLE>"
 }
 
-// cell returns a cell, at least as wide as its text in any browser's font.
+// cell returns a cell that is wide enough for its text in the font of any browser.
 func cell(text string, size float64, bold bool) string {
 	width, escaped, shade := textWidth(text, size, bold), html.EscapeString(text), faint
 	if bold {
@@ -198,277 +194,3 @@ func cell(text string, size float64, bold bool) string {
 
 // maxNames is how many names a box lists.
 const maxNames = 6
-
-// reduce returns what each resource needs that does not follow from what else it needs. A need of a component is one of
-// all that is in it.
-func reduce(resources []resource) map[string][]string {
-	in, inside := map[string]string{}, map[string][]string{}
-	for _, r := range resources {
-		in[r.Key] = r.In
-	}
-	for _, r := range resources {
-		for component := r.In; component != "" && !r.component(); component = in[component] {
-			inside[component] = append(inside[component], r.Key)
-		}
-	}
-	needs := map[string][]string{}
-	for _, r := range resources {
-		if r.component() {
-			continue
-		}
-		for _, need := range r.Needs {
-			if parts, component := inside[need]; component {
-				needs[r.Key] = append(needs[r.Key], parts...)
-			} else {
-				needs[r.Key] = append(needs[r.Key], need)
-			}
-		}
-		slices.Sort(needs[r.Key])
-		needs[r.Key] = slices.Compact(needs[r.Key])
-	}
-	all := map[string]map[string]bool{}
-	var reach func(key string) map[string]bool
-	reach = func(key string) map[string]bool {
-		if all[key] == nil {
-			all[key] = map[string]bool{}
-			for _, need := range needs[key] {
-				all[key][need] = true
-				for further := range reach(need) {
-					all[key][further] = true
-				}
-			}
-		}
-		return all[key]
-	}
-	reduced := map[string][]string{}
-	for key, of := range needs {
-		for _, need := range of {
-			if need != key && !slices.ContainsFunc(of, func(o string) bool { return o != need && reach(o)[need] }) {
-				reduced[key] = append(reduced[key], need)
-			}
-		}
-	}
-	return reduced
-}
-
-// fromFrames replaces needs of all that a component makes last with one need of the component, and so several arrows
-// with one from its frame.
-func fromFrames(resources []resource, needs map[string][]string) {
-	for _, c := range resources {
-		var inside, last []string
-		for _, r := range resources {
-			if r.In == c.Key && !r.component() {
-				inside = append(inside, r.Key)
-			}
-		}
-		for _, key := range inside {
-			if !slices.ContainsFunc(inside, func(by string) bool { return slices.Contains(needs[by], key) }) {
-				last = append(last, key)
-			}
-		}
-		if len(last) < 2 {
-			continue
-		}
-		for key, of := range needs {
-			lacks := func(need string) bool { return !slices.Contains(of, need) }
-			if slices.Contains(inside, key) || slices.ContainsFunc(last, lacks) {
-				continue
-			}
-			of = slices.DeleteFunc(of, func(need string) bool { return slices.Contains(inside, need) })
-			needs[key] = append(of, c.Key)
-			slices.Sort(needs[key])
-		}
-	}
-}
-
-// outer returns, by component, the boxes in it that no arrow of the same component leads to (end 1), or leaves (end 0).
-func outer(boxes []box, arrows [][2]string, end int) map[string][]string {
-	in := map[string]string{}
-	for _, b := range boxes {
-		in[b.Key] = b.In
-	}
-	found := map[string][]string{}
-	for _, b := range boxes {
-		inner := func(a [2]string) bool { return a[end] == b.Key && in[a[1-end]] == b.In }
-		if !b.component() && !slices.ContainsFunc(arrows, inner) {
-			found[b.In] = append(found[b.In], b.Key)
-		}
-	}
-	return found
-}
-
-// toFrames replaces arrows to all that a component begins with by one to the component.
-func toFrames(boxes []box, arrows [][2]string) [][2]string {
-	for component, first := range outer(boxes, arrows, 1) {
-		if component == "" || len(first) < 2 {
-			continue
-		}
-		from := map[string]int{}
-		for _, a := range arrows {
-			if slices.Contains(first, a[1]) {
-				from[a[0]]++
-			}
-		}
-		for source, n := range from {
-			if n < len(first) {
-				continue
-			}
-			arrows = slices.DeleteFunc(arrows, func(a [2]string) bool {
-				return a[0] == source && slices.Contains(first, a[1])
-			})
-			arrows = append(arrows, [2]string{source, component})
-		}
-	}
-	slices.SortFunc(arrows, byEnds)
-	return arrows
-}
-
-func byEnds(a, b [2]string) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }
-
-// simplify returns what a graph shows, and arrows between it: one box for resources of a component that need the same
-// and are needed by the same, and one frame for components that are alike in what is in them and around them.
-func simplify(resources []resource) (boxes []box, arrows [][2]string) {
-	needs := reduce(resources)
-	fromFrames(resources, needs)
-	byKey := map[string]resource{}
-	for _, r := range resources {
-		byKey[r.Key] = r
-	}
-	for _, r := range resources {
-		r.Needs = needs[r.Key]
-		boxes = append(boxes, box{r, []string{strings.TrimPrefix(r.name(), byKey[r.In].name()+"-")}, 1})
-	}
-	neededBy := neededBy(boxes)
-	boxes = join(boxes, func(b box) string {
-		if b.component() {
-			return b.Key
-		}
-		return fmt.Sprintf("%q", [][]string{{b.In, b.Type}, b.Needs, neededBy[b.Key]})
-	})
-	colours := refine(boxes)
-	boxes = join(boxes, func(b box) string { return colours[b.Key] })
-	for _, b := range boxes {
-		for _, need := range b.Needs {
-			arrows = append(arrows, [2]string{need, b.Key})
-		}
-	}
-	slices.SortFunc(arrows, byEnds)
-	return boxes, arrows
-}
-
-func neededBy(boxes []box) map[string][]string {
-	by := map[string][]string{}
-	for _, b := range boxes {
-		for _, need := range b.Needs {
-			by[need] = append(by[need], b.Key)
-		}
-	}
-	return by
-}
-
-// join makes one box of those that are the same.
-func join(boxes []box, same func(box) string) (joined []box) {
-	first, at := map[string]string{}, map[string]int{}
-	for _, b := range boxes {
-		key := same(b)
-		i, seen := at[key]
-		if !seen {
-			i, at[key] = len(joined), len(joined)
-			joined = append(joined, box{resource: b.resource})
-		}
-		first[b.Key] = joined[i].Key
-		joined[i].count += b.count
-		for _, name := range b.names {
-			if !slices.Contains(joined[i].names, name) {
-				joined[i].names = append(joined[i].names, name)
-			}
-		}
-	}
-	for i, b := range joined {
-		joined[i].In = first[b.In]
-		joined[i].Needs = nil
-		for _, need := range b.Needs {
-			joined[i].Needs = append(joined[i].Needs, first[need])
-		}
-		slices.Sort(joined[i].Needs)
-		joined[i].Needs = slices.Compact(joined[i].Needs)
-	}
-	return joined
-}
-
-// refine tells boxes apart by their types, and by the boxes around and inside them, until that tells no more apart.
-func refine(boxes []box) map[string]string {
-	colours, by, inside := map[string]string{}, neededBy(boxes), map[string][]string{}
-	for _, b := range boxes {
-		colours[b.Key] = b.Type
-		inside[b.In] = append(inside[b.In], b.Key)
-	}
-	of := func(keys []string) []string {
-		found := []string{}
-		for _, key := range keys {
-			found = append(found, colours[key])
-		}
-		slices.Sort(found)
-		return found
-	}
-	for different := 0; ; {
-		next, seen := map[string]string{}, map[string]bool{}
-		for _, b := range boxes {
-			sum := sha256.Sum256(fmt.Appendf(nil, "%q", [][]string{
-				{colours[b.Key], colours[b.In]}, of(b.Needs), of(by[b.Key]), of(inside[b.Key]),
-			}))
-			next[b.Key] = hex.EncodeToString(sum[:])
-			seen[next[b.Key]] = true
-		}
-		colours = next
-		if len(seen) == different {
-			return colours
-		}
-		different = len(seen)
-	}
-}
-
-// layOut has Graphviz place and draw a graph.
-func layOut(ctx context.Context, how graphviz.Layout, source []byte) (drawing, error) {
-	g, err := graphviz.New(ctx)
-	if err != nil {
-		return drawing{}, err
-	}
-	defer g.Close()
-	g.SetLayout(how)
-	graph, err := graphviz.ParseBytes(source)
-	if err != nil {
-		return drawing{}, err
-	}
-	defer graph.Close()
-	var out bytes.Buffer
-	if err := g.Render(ctx, graph, graphviz.SVG, &out); err != nil {
-		return drawing{}, err
-	}
-	return fromGraphviz(out.String())
-}
-
-var (
-	viewBox  = regexp.MustCompile(`viewBox="0\.00 0\.00 ([0-9.]+) ([0-9.]+)"`)
-	comments = regexp.MustCompile(`(?s)<!--.*?-->\n?`)
-	titles   = regexp.MustCompile(`<title>[^<]*</title>\n?`)
-	ids      = regexp.MustCompile(` id="[^"]*"`)
-	families = regexp.MustCompile(` font-family="[^"]*"`)
-)
-
-// fromGraphviz takes from Graphviz's file what it draws, without what a viewer shows as tooltips.
-func fromGraphviz(svg string) (d drawing, err error) {
-	size := viewBox.FindStringSubmatch(svg)
-	start, end := strings.Index(svg, "<g "), strings.LastIndex(svg, "</svg>")
-	if size == nil || start < 0 || end < start {
-		return drawing{}, fmt.Errorf("unexpected SVG of Graphviz: %.200s", svg)
-	}
-	if _, err := fmt.Sscan(size[1]+" "+size[2], &d.width, &d.height); err != nil {
-		return drawing{}, err
-	}
-	d.content = svg[start:end]
-	for _, unused := range []*regexp.Regexp{comments, titles, ids, families} {
-		d.content = unused.ReplaceAllString(d.content, "")
-	}
-	return d, nil
-}

@@ -1,5 +1,6 @@
-// Pictures draws those of the documentation: the resource graphs in docs/graphs, from what the tests of the whole have
-// found in real stacks, and the charts in docs/charts, from the tables of docs/benchmarks.md. `make pictures` runs it.
+// Pictures draws the pictures of the documentation. The resource graphs and the sequence in docs/graphs come from the
+// JSON files there, which end-to-end tests compare with real stacks. The charts in docs/charts come from the tables in
+// docs/benchmarks.md. `make pictures` runs it.
 package main
 
 import (

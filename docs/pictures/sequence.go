@@ -11,7 +11,7 @@ import (
 	"github.com/goccy/go-graphviz"
 )
 
-// step is one of a sequence's source, which a test of the whole writes from what was recorded of a mount.
+// step is an element of a sequence's source: a request, or an answer. An end-to-end test writes the source.
 type step struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
@@ -20,7 +20,7 @@ type step struct {
 	Because string `json:"because,omitempty"`
 }
 
-// lifelines are those who take part, from left to right.
+// lifelines are the participants, from left to right.
 var lifelines = []struct {
 	name string
 	colour
@@ -57,7 +57,7 @@ func drawSequence(ctx context.Context, title string, source []byte) ([]byte, err
 	}), nil
 }
 
-// placed returns a graph in Graphviz's language in which everything has its place.
+// placed returns a graph in Graphviz's language, with a position for everything.
 func placed(steps []step) ([]byte, error) {
 	x := func(name string) (float64, error) {
 		for i, l := range lifelines {

@@ -81,9 +81,6 @@ func (s *supervisor) checkEtcd() error {
 	return nil
 }
 
-// AuditLog is the name of the log that the API server keeps of tokens asked for and secret provider classes read.
-const AuditLog = thirdparty.APIServer + "-audit"
-
 //go:embed audit.yaml
 var auditPolicy string
 
@@ -139,7 +136,7 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 		"--kubelet-certificate-authority="+s.path("pki", "ca.crt"),
 		"--kubelet-preferred-address-types=InternalIP",
 		"--audit-policy-file="+policy,
-		"--audit-log-path="+s.path("log", AuditLog+".log"),
+		"--audit-log-path="+s.path("log", thirdparty.APIServer+"-audit.log"),
 		"--audit-log-maxsize=10", // MB
 		"--audit-log-maxbackup=1",
 		"--profiling=false",
