@@ -88,7 +88,7 @@ pictures: ## draw docs/graphs and docs/charts, from docs/graphs/*.json and the t
 	cd docs/pictures && go run .
 
 # The tests that bring a stack or an example up compare its state with its graph, and write the graph with -update.
-graphs: build ## write docs/graphs/*.json from the states of the stacks and examples, and draw them; ten minutes
+graphs: build ## write docs/graphs/*.json from the states of the stacks and examples, and draw them; seven minutes
 	@bin/localcloud prepare
 	cd tests && go test -v -count=1 -timeout 60m -parallel $(PARALLEL) -update \
 		-run '^(TestDev_MountsSecrets.*|TestProd_Mounts.*|TestExamples_.*|TestSequence_.*)$$' .
