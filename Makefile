@@ -7,14 +7,14 @@ export GOGC ?= 400
 # The flags with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled once, and for all checkouts.
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false)
 
-.PHONY: help up down status build test test-faults unit race e2e bench bench-small v3 dist vet lint
+.PHONY: help up down status build test test-faults unit race e2e bench bench-small pictures graphs v3 dist vet lint
 # How many seeds each scenario is tried with.
 SEEDS ?= 6
 # How many tests of the whole run side by side: two more than cores, since they wait as well.
 PARALLEL ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 # The modules of this repository.
-MODULES := . localcloud tests tests/programs tests/sdks deploy/deployments $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
+MODULES := . localcloud tests tests/programs tests/sdks deploy/deployments docs/pictures $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
 
 # In a shell with the environment of a local cloud, go would look for modules in that cloud.
 ifdef KEYVAULT_AKS_HOME
@@ -66,6 +66,7 @@ unit: vet ## tests that need nothing but Go
 	cd tests/programs && go test ./...
 	cd tests/sdks && go test ./...
 	cd deploy/deployments && go test ./...
+	cd docs/pictures && go test ./...
 
 race: ## the unit tests of what is concurrent, with the race detector
 	cd localcloud && CGO_ENABLED=1 go test -race -short ./azure/... ./edge ./kube ./providers/...
@@ -82,6 +83,16 @@ bench: build ## what building, previewing and bringing up the program take, at s
 bench-small: build ## the ratios that must not get worse, measured small; fails where one is above its limit
 	@bin/localcloud prepare
 	cd tests && go run ./bench -check
+
+pictures: ## draw docs/graphs and docs/charts, from docs/graphs/*.json and the tables of docs/benchmarks.md
+	cd docs/pictures && go run .
+
+# The tests that bring a stack or an example up compare its state with its graph, and write the graph with -update.
+graphs: build ## write docs/graphs/*.json from the states of the stacks and examples, and draw them; seven minutes
+	@bin/localcloud prepare
+	cd tests && go test -v -count=1 -timeout 60m -parallel $(PARALLEL) -update \
+		-run '^(TestDev_MountsSecrets.*|TestProd_Mounts.*|TestExamples_.*|TestSequence_.*)$$' .
+	$(MAKE) pictures
 
 v3: ## build a copy of the program on azure-native v3, and run its unit tests; ten minutes and 6 GB of memory the first time
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \

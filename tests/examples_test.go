@@ -65,11 +65,12 @@ func TestExamples_UseExistingVaultAndCluster(t *testing.T) {
 	c.pulumi(t, "preview", "--expect-no-changes")
 }
 
-// twice brings the stack up, and once more, when there must be nothing to do.
+// twice brings the stack up, and once more, when there must be nothing to do. The graph of an example is in docs/graphs.
 func (p *program) twice(t *testing.T) {
 	t.Helper()
 	p.pulumi(t, "up", "--yes", "--skip-preview")
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	p.wantGraph(t)
 }
 
 // gone destroys the stack, and leaves nothing of it in the backend.

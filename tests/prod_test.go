@@ -27,6 +27,7 @@ func TestProd_MountsWithLateRoles(t *testing.T) {
 		"--config",
 		workloadsWith(t, "prod", "probe: {}", "probe: {}"),
 	)
+	c.wantGraph(t, "prod", "Deployment api-mount-probe", "Deployment billing-mount-probe")
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)
 

@@ -58,6 +58,7 @@ func TestDev_MountsSecretsAndCleansUp(t *testing.T) {
 		t.Fatalf("up was to be killed while the pod starts: killed %t, and it ended with %v", killed, err)
 	}
 	_, lastLine := c.up(t, polling...)
+	c.wantGraph(t, "dev")
 	outputs := c.outputs(t)
 	grant(t, c, outputs.VaultID, secretsOfficer, cryptoUser)
 	secrets, keys := vaultClients(t, c, outputs.VaultURI)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	_ "embed"
 	"fmt"
 	"net/http"
 	"os"
@@ -80,6 +81,9 @@ func (s *supervisor) checkEtcd() error {
 	return nil
 }
 
+//go:embed audit.yaml
+var auditPolicy string
+
 func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd files) error {
 	serving, err := s.certificate(certificate{name: "kube-apiserver", user: "kube-apiserver", hosts: append(names(s.Spec),
 		"127.0.0.1", nodeAddress, serviceFirst, "localhost",
@@ -100,6 +104,10 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	}
 	authorization, err := s.authorizationFlags()
 	if err != nil {
+		return err
+	}
+	policy := s.path("audit.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
 		return err
 	}
 	return s.run(ctx, thirdparty.APIServer, s.Programs[thirdparty.APIServer], append(
@@ -127,6 +135,10 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 		"--kubelet-client-key="+toKubelet.key,
 		"--kubelet-certificate-authority="+s.path("pki", "ca.crt"),
 		"--kubelet-preferred-address-types=InternalIP",
+		"--audit-policy-file="+policy,
+		"--audit-log-path="+s.path("log", thirdparty.APIServer+"-audit.log"),
+		"--audit-log-maxsize=10", // MB
+		"--audit-log-maxbackup=1",
 		"--profiling=false",
 	)...)
 }
