@@ -28,6 +28,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/overview"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/containerservice"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
@@ -154,7 +155,10 @@ func (c *Cloud) start(o Options) error {
 	for host, service := range ci.Hosts() {
 		serve(host, "CI issuer", unredirected(service))
 	}
-	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing, ci, record)))
+	shown := overview.New(overview.Config{
+		Store: c.store, Manager: c.manager, Subscriptions: []string{SubscriptionID, HubID},
+	})
+	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing, ci, record, shown)))
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.raising.Go(func() { eventgrid.New(c.store, webhooks, o.Log).Run(ctx) })

@@ -13,6 +13,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/ciissuer"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/overview"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -22,15 +23,21 @@ import (
 //   - POST /principals makes a service principal with a secret and no rights, as `az ad sp create-for-rbac` does.
 //     Microsoft Graph, which that command asks, only reads here.
 //   - POST /ci-tokens issues tokens of CI services.
-//   - GET /activity answers from the record of requests.
+//   - GET /activity answers from the record of requests, GET /resources, /operations and /mounts with what is there now.
 //
 // All of it is for the owner: what is made and changed here may have all rights, or take all from others. The caller shows
 // the owner's credentials, which only the home has, by HTTP's basic authentication.
-func (c *Cloud) control(failing *faults.Faults, ci *ciissuer.Service, record *activity.Record) http.Handler {
+func (c *Cloud) control(
+	failing *faults.Faults,
+	ci *ciissuer.Service,
+	record *activity.Record,
+	shown *overview.Service,
+) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", failing.Control(c.honourAll))
 	mux.HandleFunc("POST /ci-tokens", ci.Control)
 	mux.Handle("GET /activity", record)
+	shown.Register(mux)
 	mux.HandleFunc("POST /principals", func(w http.ResponseWriter, _ *http.Request) {
 		app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "principal"}
 		secret := rand.Text()

@@ -136,12 +136,16 @@ func DeletePrincipal(tx *store.Tx, objectID string) error {
 }
 
 // CallerOf returns what the record of requests shows of the principal with an object id. Of one that is not there it is
-// the object id.
+// the object id, and of a group the name.
 func CallerOf(tx *store.Tx, objectID string) (activity.Caller, error) {
 	unknown := activity.Caller{ObjectID: objectID, Kind: activity.ServicePrincipal}
 	clientID, ok, err := store.Get[string](tx, principals, strings.ToLower(objectID))
 	if err != nil || !ok {
 		return unknown, err
+	}
+	if clientID == "" {
+		group, _, err := store.Get[Group](tx, groups, strings.ToLower(objectID))
+		return activity.Caller{ObjectID: objectID, Name: group.Name, Kind: "group"}, err
 	}
 	app, ok, err := GetApplication(tx, clientID)
 	if err != nil || !ok {
