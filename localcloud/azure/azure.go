@@ -63,6 +63,8 @@ type Options struct {
 	Edge *edge.Edge
 	// Clusters runs Kubernetes.
 	Clusters Clusters
+	// Mounts says what pods of the clusters have mounted, for https://localcloud.internal/mounts. Defaults to nothing.
+	Mounts overview.Clusters
 	// Log is told of each request: its method, host, path and status, never what is in it.
 	Log *slog.Logger
 	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy. Default: not at all longer
@@ -156,7 +158,7 @@ func (c *Cloud) start(o Options) error {
 		serve(host, "CI issuer", unredirected(service))
 	}
 	shown := overview.New(overview.Config{
-		Store: c.store, Manager: c.manager, Subscriptions: []string{SubscriptionID, HubID},
+		Store: c.store, Manager: c.manager, Subscriptions: []string{SubscriptionID, HubID}, Clusters: o.Mounts,
 	})
 	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing, ci, record, shown)))
 	ctx, stop := context.WithCancel(context.Background())

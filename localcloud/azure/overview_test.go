@@ -1,6 +1,7 @@
 package azure_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -159,5 +160,44 @@ func TestOperations_ShowsTheTimeLeft(t *testing.T) {
 	}
 	if len(shown.Operations) != 1 {
 		t.Errorf("after the cluster started: %+v", shown.Operations)
+	}
+}
+
+// TestMounts_ShowsRotationsAndClustersThatDoNotAnswer rotates a secret under a pod, and replaces a pod.
+func TestMounts_ShowsRotationsAndClustersThatDoNotAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	updated := time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
+	have := func(uid, version string) overview.Mounts {
+		t.Helper()
+		w.clusters.mu.Lock()
+		w.clusters.mounts = []overview.Mount{{
+			Namespace: "shop", Pod: "web", Volume: "secrets", Mounted: true, PodUID: uid, Updated: updated,
+			Objects: []overview.Object{{ID: "secret/my-secret", Version: version}},
+		}}
+		w.clusters.mu.Unlock()
+		var shown overview.Mounts
+		w.shown("/mounts", &shown)
+		return shown
+	}
+	have("u1", "v1")
+	have("u1", "v1")
+	got := have("u1", "v2")
+	cluster := path("resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/aks")
+	want := []overview.Rotation{{
+		Time: updated, Cluster: cluster, Namespace: "shop", Pod: "web", Object: "secret/my-secret", From: "v1", To: "v2",
+	}}
+	if !slices.Equal(got.Rotations, want) || len(got.Mounts) != 1 || got.Mounts[0].Cluster != cluster || got.Unreachable != nil {
+		t.Errorf("%+v", got)
+	}
+	if got = have("u2", "v3"); !slices.Equal(got.Rotations, want) {
+		t.Errorf("another pod is a rotation: %+v", got.Rotations)
+	}
+	w.clusters.mu.Lock()
+	w.clusters.fail = errors.New("the cluster does not run")
+	w.clusters.mu.Unlock()
+	if got = have("u2", "v3"); len(got.Mounts) != 0 || len(got.Rotations) != 1 ||
+		!slices.Equal(got.Unreachable, []overview.Unreachable{{Cluster: cluster, Message: "the cluster does not run"}}) {
+		t.Errorf("%+v", got)
 	}
 }

@@ -16,10 +16,15 @@ type Config struct {
 	Manager *arm.Service
 	// Subscriptions are the ids of the tenant's subscriptions.
 	Subscriptions []string
+	// Clusters says what is mounted in clusters. Nil: nobody knows.
+	Clusters Clusters
 }
 
-// Service answers GET /resources and /operations.
-type Service struct{ Config }
+// Service answers GET /resources, /operations and /mounts.
+type Service struct {
+	Config
+	rotations rotations
+}
 
 // New returns the service.
 func New(c Config) *Service { return &Service{Config: c} }
@@ -33,6 +38,10 @@ func (s *Service) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /operations", func(w http.ResponseWriter, _ *http.Request) {
 		found, err := s.Operations()
 		write(w, map[string]any{"operations": found}, err)
+	})
+	mux.HandleFunc("GET /mounts", func(w http.ResponseWriter, r *http.Request) {
+		found, err := s.Mounts(r.Context())
+		write(w, found, err)
 	})
 }
 
