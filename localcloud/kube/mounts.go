@@ -28,12 +28,14 @@ var podStatuses = schema.GroupVersionResource{
 
 // podStatus is one of them.
 type podStatus struct {
+	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 	Status            struct {
-		PodName string            `json:"podName"`
-		Class   string            `json:"secretProviderClassName"`
-		Mounted bool              `json:"mounted"`
-		Objects []overview.Object `json:"objects"`
+		PodName    string            `json:"podName"`
+		Class      string            `json:"secretProviderClassName"`
+		Mounted    bool              `json:"mounted"`
+		TargetPath string            `json:"targetPath"`
+		Objects    []overview.Object `json:"objects"`
 	} `json:"status"`
 }
 
