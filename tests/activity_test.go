@@ -86,8 +86,9 @@ func TestActivity_SaysWhyAMountIsAllowedOrRefused(t *testing.T) {
 	after = signIn.Number
 	read := next("the secret is read", reads)
 	d := read.Decision
-	if read.Status != http.StatusOK || !d.Allowed || d.Role != "Key Vault Secrets User" || !strings.EqualFold(d.AssignedAt, scope) ||
-		!strings.EqualFold(d.Scope, scope) || read.Caller.Kind != "managed identity" || read.Caller.Name != signIn.Caller.Name {
+	if read.Status != http.StatusOK || !d.Allowed || d.Role != "Key Vault Secrets User" ||
+		!strings.EqualFold(d.AssignedAt, scope) || !strings.EqualFold(d.Scope, scope) ||
+		read.Caller.Kind != "managed identity" || read.Caller.Name != signIn.Caller.Name {
 		t.Errorf("read: %+v", read)
 	}
 
@@ -101,7 +102,8 @@ func TestActivity_SaysWhyAMountIsAllowedOrRefused(t *testing.T) {
 	}
 	c.shown(t, "/mounts", &mounts, value)
 	before := latest(t, secrets, "my-secret")
-	if len(mounts.Mounts) != 1 || !mounts.Mounts[0].Mounted || mounts.Mounts[0].ServiceAccount != outputs.ServiceAccounts[0] ||
+	if len(mounts.Mounts) != 1 || !mounts.Mounts[0].Mounted ||
+		mounts.Mounts[0].ServiceAccount != outputs.ServiceAccounts[0] ||
 		len(mounts.Mounts[0].Objects) != 2 {
 		t.Fatalf("mounts: %+v", mounts)
 	}
@@ -111,7 +113,8 @@ func TestActivity_SaysWhyAMountIsAllowedOrRefused(t *testing.T) {
 		c.shown(t, "/mounts", &mounts, value, rotated)
 		return len(mounts.Rotations) > 0
 	})
-	if got := mounts.Rotations[0]; got.Object != "secret/my-secret" || got.From != before || got.To != latest(t, secrets, "my-secret") {
+	now := latest(t, secrets, "my-secret")
+	if got := mounts.Rotations[0]; got.Object != "secret/my-secret" || got.From != before || got.To != now {
 		t.Errorf("rotation: %+v", got)
 	}
 

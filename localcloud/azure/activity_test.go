@@ -143,9 +143,15 @@ func TestActivity_SaysWhyASignInIsRefused(t *testing.T) {
 		"a federated credential with the subject system:serviceaccount:ns:other": func(c *jwt.Claims) {
 			c.Subject = "system:serviceaccount:ns:other"
 		},
-		"a federated credential with the audience elsewhere":          func(c *jwt.Claims) { c.Audience = jwt.Audience{"elsewhere"} },
-		"a federated credential with the issuer https://example.com/": func(c *jwt.Claims) { c.Issuer = "https://example.com/" },
-		"a federated token that is valid":                             func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Minute)) },
+		"a federated credential with the audience elsewhere": func(c *jwt.Claims) {
+			c.Audience = jwt.Audience{"elsewhere"}
+		},
+		"a federated credential with the issuer https://example.com/": func(c *jwt.Claims) {
+			c.Issuer = "https://example.com/"
+		},
+		"a federated token that is valid": func(c *jwt.Claims) {
+			c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Minute))
+		},
 	} {
 		w.exchange(w.token(change, nil), nil)
 		got := w.last("Entra ID")
@@ -157,7 +163,8 @@ func TestActivity_SaysWhyASignInIsRefused(t *testing.T) {
 	w.fail(faults.Plan{CredentialsAfter: faults.Duration(time.Hour)})
 	w.must(w.federate("g", "uai", "late", w.issuer, "system:serviceaccount:ns:late"))
 	w.exchange(w.token(func(c *jwt.Claims) { c.Subject = "system:serviceaccount:ns:late" }, nil), nil)
-	if d := w.last("Entra ID").Decision; !strings.HasPrefix(d.Missing, "the federated credential late is not honoured before ") {
+	const late = "the federated credential late is not honoured before "
+	if d := w.last("Entra ID").Decision; !strings.HasPrefix(d.Missing, late) {
 		t.Errorf("%+v", d)
 	}
 }
@@ -208,13 +215,23 @@ func TestActivity_ShowsAccessPoliciesFirewallsAndFaults(t *testing.T) {
 			t.Errorf("%+v, want %s", got, want)
 		}
 	}
+	for want, authorization := range map[string]string{
+		"an access token: the request has none": "", "an access token that is valid for the service": "Bearer forged",
+	} {
+		w.fail(faults.Plan{})
+		w.read(authorization)
+		if got := w.last("Key Vault"); got.Status != http.StatusUnauthorized || got.Decision.Missing != want {
+			t.Errorf("%+v %+v, want %s", got, got.Decision, want)
+		}
+	}
 	if got := w.last("Local cloud"); got.Method != http.MethodPut || got.Path != "/faults" ||
 		got.Decision.Because != "owner of the local cloud" {
 		t.Errorf("%+v %+v", got, got.Decision)
 	}
 }
 
-// TestActivity_ShowsWhatClustersAndQueuesDecide asks as an API server does, and as the owner who has no role on messages.
+// TestActivity_ShowsWhatClustersAndQueuesDecide asks as an API server does, and as the owner, who has no role on
+// messages.
 func TestActivity_ShowsWhatClustersAndQueuesDecide(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -250,10 +267,12 @@ func TestActivity_ShowsWhatClustersAndQueuesDecide(t *testing.T) {
 	}
 	access.Spec.User = "system:node:aks"
 	review(guard.AccessReviewURL(cluster), access)
-	if got := w.last("AKS guard"); got.Caller != (activity.Caller{Kind: "cluster", Name: "system:node:aks"}) || got.Decision != nil {
+	node := activity.Caller{Kind: "cluster", Name: "system:node:aks"}
+	if got := w.last("AKS guard"); got.Caller != node || got.Decision != nil {
 		t.Errorf("%+v", got)
 	}
-	token, err := w.owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{entra.KubernetesServer + "/.default"}})
+	forClusters := policy.TokenRequestOptions{Scopes: []string{entra.KubernetesServer + "/.default"}}
+	token, err := w.owner.GetToken(t.Context(), forClusters)
 	w.must(err)
 	review(guard.TokenReviewURL(cluster), authentication.TokenReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenReview"},
@@ -264,13 +283,15 @@ func TestActivity_ShowsWhatClustersAndQueuesDecide(t *testing.T) {
 	}
 	w.queue()
 	w.messages(http.MethodGet, "?peekonly=true")
-	if got := w.last("Queue Storage"); got.Error != "AuthorizationPermissionMismatch" || got.Caller.Name != "localcloud-owner" ||
-		!slices.Equal(got.Decision.Candidates, []string{"Storage Queue Data Message Processor", "Storage Queue Data Contributor"}) {
+	roles := []string{"Storage Queue Data Message Processor", "Storage Queue Data Contributor"}
+	if got := w.last("Queue Storage"); got.Error != "AuthorizationPermissionMismatch" ||
+		got.Caller.Name != "localcloud-owner" || !slices.Equal(got.Decision.Candidates, roles) {
 		t.Errorf("%+v %+v", got, got.Decision)
 	}
 }
 
-// TestActivity_KeepsNoSecret puts secrets, tokens and signatures wherever a client can, and looks for them on the record.
+// TestActivity_KeepsNoSecret puts secrets, tokens and signatures wherever a client can, and looks for them on the
+// record.
 func TestActivity_KeepsNoSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -306,17 +327,22 @@ func TestActivity_KeepsNoSecret(t *testing.T) {
 		host = strings.Replace(host, "kv.", "kv-data.", 1)
 		for _, method := range []string{"GET", "PUT", "POST", "PATCH", "DELETE"} {
 			for _, at := range []string{
-				"/secrets/my-secret", "/expiry/messages/1", w.vaultID, w.vaultID + "/secrets/my-secret", "/" + azure.TenantID + "/oauth2/v2.0/token",
+				"/secrets/my-secret", "/expiry/messages/1", w.vaultID, w.vaultID + "/secrets/my-secret",
+				"/" + azure.TenantID + "/oauth2/v2.0/token",
 				"/v1.0/groups", "/faults", "/principals", "/ci-tokens", "/idtoken",
 			} {
 				query := url.Values{
-					"sig": {marker}, "api-version": {"7.4"}, "popreceipt": {marker}, "code": {marker}, "$filter": {marker}, marker: {marker},
+					"sig": {marker}, "api-version": {"7.4"}, "popreceipt": {marker}, "code": {marker}, "$filter": {marker},
+					marker: {marker},
 				}
 				if method == "PATCH" {
 					query.Set("api-version", marker)
 				}
-				for _, authorization := range []string{"Bearer " + access, "Bearer " + marker, "Basic " + basic, "SharedKey kv:" + marker} {
-					body := fmt.Sprintf(`{"value":%q,"properties":{"value":%[1]q},"token":%[1]q,%[1]q:1,"spec":{"token":%[1]q},"error":{"code":%[1]q}}`, marker)
+				for _, authorization := range []string{
+					"Bearer " + access, "Bearer " + marker, "Basic " + basic, "SharedKey kv:" + marker,
+				} {
+					body := fmt.Sprintf(`{"value":%q,"properties":{"value":%[1]q},"token":%[1]q,%[1]q:1,`+
+						`"spec":{"token":%[1]q},"error":{"code":%[1]q}}`, marker)
 					w.raw(method, host, at+"?"+query.Encode(), "application/json", strings.NewReader(body),
 						"Authorization", authorization, "Cookie", marker, "x-ms-error-code", marker, "User-Agent", marker).Body.Close()
 				}

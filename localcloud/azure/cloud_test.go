@@ -156,7 +156,8 @@ func (f *fixture) start() {
 	f.must(err)
 	f.cloud, err = azure.New(azure.Options{
 		Dir: filepath.Join(f.dir, "azure"), Edge: way, Clusters: f.clusters, Mounts: f.clusters,
-		Log: slog.New(slog.NewTextHandler(f.log, nil)), FederatedWriteTime: f.slow, PoolTime: f.slowPool, Faults: f.faults, Times: f.times,
+		Log: slog.New(slog.NewTextHandler(f.log, nil)), Faults: f.faults, Times: f.times,
+		FederatedWriteTime: f.slow, PoolTime: f.slowPool,
 	})
 	f.must(err)
 	f.way = way

@@ -43,26 +43,32 @@ func TestResources_AreATreeOfWhatUsesWhat(t *testing.T) {
 	identity := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai"
 	cluster := group + "/providers/Microsoft.ContainerService/managedClusters/aks"
 	secret := w.vaultID + "/secrets/my-secret"
+	const (
+		identityType   = "Microsoft.ManagedIdentity/userAssignedIdentities"
+		assignmentType = "Microsoft.Authorization/roleAssignments"
+	)
 	assignment := func(scope, name string) string {
 		return scope + "/providers/Microsoft.Authorization/roleAssignments/" + name
 	}
 	for id, want := range map[string]overview.Resource{
 		"/subscriptions/" + azure.SubscriptionID: {Type: "Microsoft.Resources/subscriptions"},
-		group:                                    {Type: "Microsoft.Resources/subscriptions/resourceGroups", Parent: "/subscriptions/" + azure.SubscriptionID},
-		w.vaultID:                                {Type: "Microsoft.KeyVault/vaults", Parent: group},
-		secret:                                   {Type: "Microsoft.KeyVault/vaults/secrets", Parent: w.vaultID},
-		w.vaultID + "/keys/my-key":               {Type: "Microsoft.KeyVault/vaults/keys", Parent: w.vaultID},
-		identity:                                 {Type: "Microsoft.ManagedIdentity/userAssignedIdentities", Parent: group},
+		group: {
+			Type: "Microsoft.Resources/subscriptions/resourceGroups", Parent: "/subscriptions/" + azure.SubscriptionID,
+		},
+		w.vaultID:                  {Type: "Microsoft.KeyVault/vaults", Parent: group},
+		secret:                     {Type: "Microsoft.KeyVault/vaults/secrets", Parent: w.vaultID},
+		w.vaultID + "/keys/my-key": {Type: "Microsoft.KeyVault/vaults/keys", Parent: w.vaultID},
+		identity:                   {Type: identityType, Parent: group},
 		identity + "/federatedIdentityCredentials/fic": {
-			Type: "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials", Parent: identity, Uses: []string{cluster},
+			Type: identityType + "/federatedIdentityCredentials", Parent: identity, Uses: []string{cluster},
 		},
 		cluster: {Type: "Microsoft.ContainerService/managedClusters", Parent: group},
 		assignment(secret, name): {
-			Type: "Microsoft.Authorization/roleAssignments", Parent: secret, Uses: []string{identity}, Role: "Key Vault Secrets User",
+			Type: assignmentType, Parent: secret, Uses: []string{identity}, Role: "Key Vault Secrets User",
 			Principal: "uai",
 		},
 		assignment(w.vaultID, late): {
-			Type: "Microsoft.Authorization/roleAssignments", Parent: w.vaultID, State: "Pending", Uses: []string{identity},
+			Type: assignmentType, Parent: w.vaultID, State: "Pending", Uses: []string{identity},
 			Role: "Key Vault Secrets User", Principal: "uai",
 		},
 		network: {Type: "Microsoft.Network/virtualNetworks", Parent: group},
@@ -75,8 +81,9 @@ func TestResources_AreATreeOfWhatUsesWhat(t *testing.T) {
 		if want.State == "" {
 			want.State = "Succeeded"
 		}
-		if !strings.EqualFold(got.Type, want.Type) || got.Parent != want.Parent || got.State != want.State || got.Role != want.Role ||
-			got.Principal != want.Principal || want.Uses != nil && !slices.Equal(got.Uses, want.Uses) || got.Deleted {
+		if !strings.EqualFold(got.Type, want.Type) || got.Parent != want.Parent || got.State != want.State ||
+			got.Role != want.Role || got.Principal != want.Principal || got.Deleted ||
+			want.Uses != nil && !slices.Equal(got.Uses, want.Uses) {
 			t.Errorf("%s\n got %+v\nwant %+v", id, got, want)
 		}
 	}
@@ -87,7 +94,8 @@ func TestResources_AreATreeOfWhatUsesWhat(t *testing.T) {
 		t.Errorf("API version %s", got.APIVersion)
 	}
 	for id, res := range found {
-		if _, there := found[res.Parent]; !there && res.Parent != "" || res.Parent == "" && !strings.HasSuffix(res.Type, "/subscriptions") {
+		_, there := found[res.Parent]
+		if root := strings.HasSuffix(res.Type, "/subscriptions"); there == root {
 			t.Errorf("%s is in %q", id, res.Parent)
 		}
 		for _, used := range res.Uses {
@@ -146,7 +154,8 @@ func TestOperations_ShowsTheTimeLeft(t *testing.T) {
 		t.Fatalf("%+v", shown.Operations)
 	}
 	cluster, vault := shown.Operations[0], shown.Operations[1]
-	if !strings.HasSuffix(cluster.Resource, "/managedClusters/aks") || cluster.What != "create" || cluster.Ends != nil || cluster.LeftMs != nil {
+	if !strings.HasSuffix(cluster.Resource, "/managedClusters/aks") || cluster.What != "create" ||
+		cluster.Ends != nil || cluster.LeftMs != nil {
 		t.Errorf("cluster %+v", cluster)
 	}
 	if !strings.HasSuffix(vault.Resource, "/vaults/kv-slow") || vault.What != "create" || vault.LeftMs == nil ||
@@ -187,7 +196,8 @@ func TestMounts_ShowsRotationsAndClustersThatDoNotAnswer(t *testing.T) {
 	want := []overview.Rotation{{
 		Time: updated, Cluster: cluster, Namespace: "shop", Pod: "web", Object: "secret/my-secret", From: "v1", To: "v2",
 	}}
-	if !slices.Equal(got.Rotations, want) || len(got.Mounts) != 1 || got.Mounts[0].Cluster != cluster || got.Unreachable != nil {
+	if !slices.Equal(got.Rotations, want) || got.Unreachable != nil ||
+		len(got.Mounts) != 1 || got.Mounts[0].Cluster != cluster {
 		t.Errorf("%+v", got)
 	}
 	if got = have("u2", "v3"); !slices.Equal(got.Rotations, want) {

@@ -23,10 +23,11 @@ import (
 //   - POST /principals makes a service principal with a secret and no rights, as `az ad sp create-for-rbac` does.
 //     Microsoft Graph, which that command asks, only reads here.
 //   - POST /ci-tokens issues tokens of CI services.
-//   - GET /activity answers from the record of requests, GET /resources, /operations and /mounts with what is there now.
+//   - GET /activity answers from the record of requests.
+//   - GET /resources, /operations and /mounts show what is there now.
 //
-// All of it is for the owner: what is made and changed here may have all rights, or take all from others. The caller shows
-// the owner's credentials, which only the home has, by HTTP's basic authentication.
+// All of it is for the owner: what is made and changed here may have all rights, or take all from others. The caller
+// shows the owner's credentials, which only the home has, by HTTP's basic authentication.
 func (c *Cloud) control(
 	failing *faults.Faults,
 	ci *ciissuer.Service,

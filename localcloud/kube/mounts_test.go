@@ -46,8 +46,10 @@ func lists(t *testing.T, pods, statuses, events string) *Client {
 // waiting is a pod with a volume of the driver and another one.
 const waiting = `{"apiVersion":"v1","kind":"Pod",
 	"metadata":{"name":"web","namespace":"shop","uid":"u1","creationTimestamp":"2026-11-29T03:00:00Z"},
-	"spec":{"serviceAccountName":"sa","volumes":[{"name":"tmp","emptyDir":{}},{"name":"other","csi":{"driver":"disk.csi.azure.com"}},
-		{"name":"secrets","csi":{"driver":"secrets-store.csi.k8s.io","readOnly":true,"volumeAttributes":{"secretProviderClass":"kv"}}}]},
+	"spec":{"serviceAccountName":"sa","volumes":[
+		{"name":"tmp","emptyDir":{}},{"name":"other","csi":{"driver":"disk.csi.azure.com"}},
+		{"name":"secrets","csi":{
+			"driver":"secrets-store.csi.k8s.io","readOnly":true,"volumeAttributes":{"secretProviderClass":"kv"}}}]},
 	"status":{"phase":"Pending"}}`
 
 var running = strings.Replace(waiting, `"Pending"`, `"Running","startTime":"2026-11-29T03:00:05Z"`, 1)
@@ -56,7 +58,8 @@ func status(uid, version string) string {
 	return `{"apiVersion":"secrets-store.csi.x-k8s.io/v1","kind":"SecretProviderClassPodStatus",
 	"metadata":{"name":"web-shop-kv","namespace":"shop","creationTimestamp":"2026-11-29T03:00:04Z",
 		"ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"web","uid":"` + uid + `"}],
-		"managedFields":[{"manager":"driver","time":"2026-11-29T03:10:00Z"},{"manager":"driver","time":"2026-11-29T03:05:00Z"}]},
+		"managedFields":[
+			{"manager":"driver","time":"2026-11-29T03:10:00Z"},{"manager":"driver","time":"2026-11-29T03:05:00Z"}]},
 	"status":{"podName":"web","secretProviderClassName":"kv","mounted":true,"targetPath":"/var/lib/kubelet/secret-marker",
 		"objects":[{"id":"secret/my-secret","version":"` + version + `"}]}}`
 }
@@ -76,13 +79,15 @@ func TestMounts_SaysWhatIsMountedSinceWhenOrWhyNot(t *testing.T) {
 		return parsed.Local()
 	}
 	base := overview.Mount{
-		Namespace: "shop", Pod: "web", ServiceAccount: "sa", Class: "kv", Volume: "secrets", PodUID: "u1", Objects: []overview.Object{},
+		Namespace: "shop", Pod: "web", ServiceAccount: "sa", Class: "kv", Volume: "secrets", PodUID: "u1",
+		Objects: []overview.Object{},
 	}
+	earlier := failedMount("u1", "2026-11-29T03:00:02Z", "not yet")
 	for name, test := range map[string]struct {
 		pods, statuses, events string
 		change                 func(*overview.Mount)
 	}{
-		"mounted": {running, status("u1", "v1"), failedMount("u1", "2026-11-29T03:00:02Z", "not yet"), func(m *overview.Mount) {
+		"mounted": {running, status("u1", "v1"), earlier, func(m *overview.Mount) {
 			m.Mounted, m.Since, m.Updated = true, at("2026-11-29T03:00:04Z"), at("2026-11-29T03:10:00Z")
 			m.Objects = []overview.Object{{ID: "secret/my-secret", Version: "v1"}}
 		}},
@@ -91,8 +96,8 @@ func TestMounts_SaysWhatIsMountedSinceWhenOrWhyNot(t *testing.T) {
 		}},
 		"without the add-on": {waiting, "none", "", func(m *overview.Mount) { m.Since = at("2026-11-29T03:00:00Z") }},
 		"refused": {
-			waiting, "", failedMount("u1", "2026-11-29T03:00:09Z", "ForbiddenByRbac") + "," +
-				failedMount("u1", "2026-11-29T03:00:02Z", "older") + "," + failedMount("u2", "2026-11-29T03:00:30Z", "another pod's"),
+			waiting, "", failedMount("u1", "2026-11-29T03:00:09Z", "ForbiddenByRbac") + "," + earlier + "," +
+				failedMount("u2", "2026-11-29T03:00:30Z", "another pod's"),
 			func(m *overview.Mount) {
 				m.Since, m.Message = at("2026-11-29T03:00:00Z"), "FailedMount: ForbiddenByRbac"
 			},
@@ -109,7 +114,8 @@ func TestMounts_SaysWhatIsMountedSinceWhenOrWhyNot(t *testing.T) {
 		}
 	}
 	long := failedMount("u1", "2026-11-29T03:00:09Z", strings.Repeat("x", 10_000))
-	if got, err := lists(t, waiting, "", long).mounts(t.Context()); err != nil || len(got[0].Message) > longestMessage+100 {
+	got, err := lists(t, waiting, "", long).mounts(t.Context())
+	if err != nil || len(got[0].Message) > longestMessage+100 {
 		t.Errorf("%d bytes, %v", len(got[0].Message), err)
 	}
 	if _, err := lists(t, "none", "", "").mounts(t.Context()); err == nil {

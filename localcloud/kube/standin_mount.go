@@ -96,7 +96,8 @@ func (n *standIn) mount(ctx context.Context, pod *v1.Pod, volume v1.Volume) erro
 	return n.publish(ctx, pod, source.VolumeAttributes["secretProviderClass"], dir, response.GetObjectVersion())
 }
 
-// publish writes the SecretProviderClassPodStatus of a volume that was mounted, as the driver does. It goes with the pod.
+// publish writes the SecretProviderClassPodStatus of a volume that was mounted, as the driver does. It is deleted with
+// the pod.
 func (n *standIn) publish(
 	ctx context.Context,
 	pod *v1.Pod,

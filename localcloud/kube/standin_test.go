@@ -356,7 +356,8 @@ func TestStandIn_PublishesVersionsAsTheDriverDoes(t *testing.T) {
 	var status podStatus
 	decode(t, sent, &status)
 	got := status.Status
-	if status.Kind != "SecretProviderClassPodStatus" || len(status.OwnerReferences) != 1 || status.OwnerReferences[0].UID != "uid" ||
+	if status.Kind != "SecretProviderClassPodStatus" ||
+		len(status.OwnerReferences) != 1 || status.OwnerReferences[0].UID != "uid" ||
 		got.PodName != "pod" || got.Class != "class" || !got.Mounted ||
 		!slices.Equal(got.Objects, []overview.Object{{ID: "secret/a", Version: "1"}, {ID: "secret/b", Version: "1"}}) {
 		t.Errorf("%s", sent)

@@ -68,7 +68,7 @@ func New(size int) *Record { return &Record{started: time.Now().UTC(), ring: mak
 func (r *Record) Started() time.Time { return r.started }
 
 // Since returns the requests after the one with a number, oldest first and at most limit, and the number of the last.
-// Without any it returns a channel that is closed by the next request. A number that the record has not reached is one of
+// Without any it returns a channel that is closed by the next request. A number that the record has not reached is of
 // an earlier record: the answer begins with the first request.
 func (r *Record) Since(after, limit int) (found []Request, next int, newer <-chan struct{}) {
 	r.mu.Lock()
@@ -144,6 +144,16 @@ func (e *Entry) Decided(d authorization.Decision) {
 			q.Decision = &d
 		}
 	})
+}
+
+// Unauthenticated records that the request has no access token, or one that the service does not take. Clients send a
+// request without a token to be told where to get one.
+func (e *Entry) Unauthenticated(r *http.Request) {
+	missing := "an access token: the request has none"
+	if r.Header.Get("Authorization") != "" {
+		missing = "an access token that is valid for the service"
+	}
+	e.Decided(authorization.Decision{Missing: missing})
 }
 
 // Replace records the decision that counts after others were recorded.

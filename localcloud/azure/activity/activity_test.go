@@ -64,7 +64,8 @@ func TestRecord_KeepsTheLastRequestsInOrder(t *testing.T) {
 
 func TestRecord_RefusesWhatItDoesNotUnderstand(t *testing.T) {
 	for query, want := range map[string]string{
-		"after=x": "after", "after=-1": "after", "limit=0": "limit", "limit=1001": "1000", "wait=1": "wait", "wait=1h": "1m0s",
+		"after=x": "after", "after=-1": "after", "limit=0": "limit", "limit=1001": "1000",
+		"wait=1": "wait", "wait=1h": "1m0s",
 	} {
 		w := httptest.NewRecorder()
 		New(1).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/activity?"+query, nil))
@@ -98,10 +99,19 @@ func TestRecord_WaitsForTheNextRequest(t *testing.T) {
 func TestHandler_RecordsTheCodeOfAnError(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	for name, test := range map[string]struct{ body, header, want string }{
-		"Resource Manager":   {body: `{"error":{"code":"AuthorizationFailed","message":"` + long + `"}}`, want: "AuthorizationFailed"},
-		"Key Vault":          {body: `{"error":{"code":"Forbidden","innererror":{"code":"ForbiddenByRbac"},"message":"m"}}`, want: "ForbiddenByRbac"},
-		"Entra ID":           {body: `{"correlation_id":"c","error":"invalid_client","error_codes":[700213,5]}`, want: "AADSTS700213"},
-		"OAuth":              {body: `{"error":"temporarily_unavailable","error_description":"m"}`, want: "temporarily_unavailable"},
+		"Resource Manager": {
+			body: `{"error":{"code":"AuthorizationFailed","message":"` + long + `"}}`, want: "AuthorizationFailed",
+		},
+		"Key Vault": {
+			body: `{"error":{"code":"Forbidden","innererror":{"code":"ForbiddenByRbac"},"message":"m"}}`,
+			want: "ForbiddenByRbac",
+		},
+		"Entra ID": {
+			body: `{"correlation_id":"c","error":"invalid_client","error_codes":[700213,5]}`, want: "AADSTS700213",
+		},
+		"OAuth": {
+			body: `{"error":"temporarily_unavailable","error_description":"m"}`, want: "temporarily_unavailable",
+		},
 		"Storage":            {body: `<Error/>`, header: "QueueNotFound", want: "QueueNotFound"},
 		"a code elsewhere":   {body: `{"error":{"details":[{"code":"Inner"}]},"code":"Top"}`},
 		"no identifier":      {body: `{"error":{"code":"a secret: 5"}}`},
@@ -123,7 +133,8 @@ func TestHandler_RecordsTheCodeOfAnError(t *testing.T) {
 		}
 	}
 	r := New(1)
-	ask(r, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"error":{"code":"Fine"}}`)) }, "https://a/")
+	fine := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"error":{"code":"Fine"}}`)) }
+	ask(r, fine, "https://a/")
 	if got := page(t, r, "").Requests[0]; got.Error != "" || got.Status != http.StatusOK {
 		t.Errorf("the code of an answer that is none: %+v", got)
 	}

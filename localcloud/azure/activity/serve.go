@@ -22,8 +22,8 @@ const (
 	longestWait = time.Minute
 )
 
-// ServeHTTP answers with a [Page] of the requests after the one with the number "after", at most "limit". With "wait", a
-// duration, it answers when there is one, or after that time.
+// ServeHTTP answers with a [Page] of the requests after the one with the number "after", at most "limit". With "wait",
+// a duration, it answers when there is one, or after that time.
 func (r *Record) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	after, limit := 0, longestPage
 	var wait time.Duration

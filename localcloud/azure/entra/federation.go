@@ -21,8 +21,8 @@ import (
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // checkAssertion decides whether a token of somebody else stands for the application: a federated credential names its
-// issuer, subject and audience, the issuer's published keys verify it, and it is valid now. Entra supports RS256 only. It
-// returns what the token claims, also with an error.
+// issuer, subject and audience, the issuer's published keys verify it, and it is valid now. Entra supports RS256 only.
+// It returns what the token claims, also with an error.
 func (s *Service) checkAssertion(ctx context.Context, app Application, kind, assertion string) (jwt.Claims, error) {
 	var c jwt.Claims
 	if kind != assertionType {

@@ -88,6 +88,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Service) answer(r *http.Request) (object, error) {
 	who, err := s.authenticate(r)
 	if err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		return nil, err
 	}
 	activity.From(r.Context()).CalledBy(who.Caller)

@@ -155,6 +155,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// The caller is told who he has to be before he is told that there is nothing.
 	if _, err := s.authenticate(w, r); err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		writeError(w, err)
 		return
 	}
@@ -184,6 +185,7 @@ func cleaned(r *http.Request) *http.Request {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 	principal, err := s.authenticate(w, r)
 	if err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		writeError(w, err)
 		return
 	}

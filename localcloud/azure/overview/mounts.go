@@ -58,8 +58,8 @@ type Unreachable struct {
 // Mounts are those of all clusters.
 type Mounts struct {
 	Mounts []Mount `json:"mounts"`
-	// Rotations are those that were seen since the local cloud was started, the oldest first. One is seen where the version
-	// is another than when Mounts was called before.
+	// Rotations are those that were seen since the local cloud was started, the oldest first. A rotation is seen where the
+	// version is another than at the call of Mounts before.
 	Rotations   []Rotation    `json:"rotations"`
 	Unreachable []Unreachable `json:"unreachable,omitempty"`
 }

@@ -1,5 +1,5 @@
-// Package overview shows what is in the local cloud: its resources, the operations under way, and what pods have mounted.
-// It shows names, ids and states, and no values.
+// Package overview shows what is in the local cloud: its resources, the operations under way, and what pods have
+// mounted. It shows names, ids and states, and no values.
 package overview
 
 import (

@@ -135,6 +135,7 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (Reply, error) 
 	}
 	principal, err := s.authenticate(w, r)
 	if err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		return Reply{}, err
 	}
 	activity.From(r.Context()).CalledBy(principal.Caller)

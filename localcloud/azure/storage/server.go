@@ -75,6 +75,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) (int, any, error) {
 	principal, err := s.authenticate(w, r)
 	if err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		return 0, nil, err
 	}
 	activity.From(r.Context()).CalledBy(principal.Caller)
