@@ -138,8 +138,13 @@ func (d *Decision) OfGroups(tx *store.Tx, groups []string, plane Plane) error {
 // Candidates returns the names of built-in roles that allow an action, at most six, the role that allows least first.
 func Candidates(action string, plane Plane) []string {
 	var names []string
+	action = strings.ToLower(action)
+	matched := func(patterns []string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, action) })
+	}
 	for _, role := range byReach() {
-		if role.allows(action, plane) && len(names) < most {
+		granted, excluded := role.patterns(plane)
+		if len(names) < most && matched(granted) && !matched(excluded) {
 			names = append(names, role.Name)
 		}
 	}
@@ -147,7 +152,8 @@ func Candidates(action string, plane Plane) []string {
 }
 
 // byReach returns the built-in roles, the one that allows least first: how much is counted over all actions that the
-// built-in roles name, each pattern as an action of its own.
+// built-in roles name, each pattern as an action of its own. Their patterns are in lower case: each refusal goes through
+// all of them.
 var byReach = sync.OnceValue(func() []Role {
 	var control, data []string
 	for _, role := range Roles {
@@ -166,6 +172,15 @@ var byReach = sync.OnceValue(func() []Role {
 		}
 	}
 	roles := slices.Clone(Roles)
+	for i := range roles {
+		role := &roles[i]
+		for _, patterns := range []*[]string{&role.Actions, &role.NotActions, &role.DataActions, &role.NotDataActions} {
+			*patterns = slices.Clone(*patterns)
+			for j, pattern := range *patterns {
+				(*patterns)[j] = strings.ToLower(pattern)
+			}
+		}
+	}
 	slices.SortStableFunc(roles, func(a, b Role) int {
 		if less := reach[a.ID] - reach[b.ID]; less != 0 {
 			return less
