@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 	"github.com/go-jose/go-jose/v4/jwt"
 	authentication "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -367,8 +369,8 @@ func TestActivity_KeepsNoSecret(t *testing.T) {
 	}
 }
 
-// TestActivity_BeginsAnewWithEachRun keeps who a token was issued to.
-func TestActivity_BeginsAnewWithEachRun(t *testing.T) {
+// TestActivity_BeginsAgainWithEachRun keeps who a token was issued to.
+func TestActivity_BeginsAgainWithEachRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.grant(w.vaultID, secretsUser)
@@ -383,5 +385,28 @@ func TestActivity_BeginsAnewWithEachRun(t *testing.T) {
 	}
 	if got := w.last("Key Vault").Caller; got.Subject != subject || got.Name != "uai" {
 		t.Errorf("caller %+v", got)
+	}
+}
+
+// TestActivity_NamesTheIdentityThatMayNot has a cluster refused because its own identity may not read the disk encryption set.
+func TestActivity_NamesTheIdentityThatMayNot(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.group("g")
+	network := f.network()
+	f.must(f.putVault("g", "kv-kept", func(p *armkeyvault.VaultProperties) { p.EnablePurgeProtection = to.Ptr(true) }))
+	_, url := f.key("kv-kept", "rsa", m{"kty": "RSA"})
+	set := path("resourceGroups/g") + encryptionSets + "disks"
+	f.put(set+computeVersion, encryptionSet(url, nil))
+	body := f.clusterBody(network+"/subnets/nodes", m{"diskEncryptionSetID": set})
+	if status, code := f.call(http.MethodPut, path(aksID)+aksVersion, body); code != "LinkedAuthorizationFailed" {
+		t.Fatalf("%d %s", status, code)
+	}
+	got := f.last("Resource Manager")
+	d := got.Decision
+	if got.Caller.Name != "localcloud-owner" || got.Error != "LinkedAuthorizationFailed" || d.Allowed || d.Scope != set ||
+		d.Action != "Microsoft.Compute/diskEncryptionSets/read" ||
+		d.Missing != "no role assignment of aks at the scope or above it allows the action" {
+		t.Errorf("%+v %+v", got, d)
 	}
 }

@@ -4,6 +4,7 @@
 package resourcemanager
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -305,10 +306,15 @@ func (c *Call) decide(objectID, scope string, about authorization.About) (author
 		c.Asked(objectID, about.Action)
 	}
 	decision, err := authorization.Decide(c.Tx, objectID, scope, authorization.Control, about)
-	if err != nil || decision.Allowed || objectID != c.Principal.ObjectID {
+	switch {
+	case err != nil || decision.Allowed:
 		return decision, err
+	case objectID == c.Principal.ObjectID:
+		return decision, decision.OfGroups(c.Tx, c.Principal.Groups, authorization.Control)
 	}
-	return decision, decision.OfGroups(c.Tx, c.Principal.Groups, authorization.Control)
+	other, err := entra.CallerOf(c.Tx, objectID) // such as a cluster's own identity
+	decision.Missing = strings.Replace(decision.Missing, "the caller", cmp.Or(other.Name, objectID), 1)
+	return decision, err
 }
 
 // checkPlace checks that the subscription, the resource group and the parent of a nested resource exist.
