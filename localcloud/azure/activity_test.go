@@ -388,7 +388,7 @@ func TestActivity_BeginsAgainWithEachRun(t *testing.T) {
 	}
 }
 
-// TestActivity_NamesTheIdentityThatMayNot has a cluster refused because its own identity may not read the disk encryption set.
+// TestActivity_NamesTheIdentityThatMayNot creates a cluster whose own identity may not read the disk encryption set.
 func TestActivity_NamesTheIdentityThatMayNot(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -152,8 +152,8 @@ func Candidates(action string, plane Plane) []string {
 }
 
 // byReach returns the built-in roles, the one that allows least first: how much is counted over all actions that the
-// built-in roles name, each pattern as an action of its own. Their patterns are in lower case: each refusal goes through
-// all of them.
+// built-in roles name, each pattern as an action of its own. Their patterns are in lower case because each refusal
+// compares all of them.
 var byReach = sync.OnceValue(func() []Role {
 	var control, data []string
 	for _, role := range Roles {

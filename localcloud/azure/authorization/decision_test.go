@@ -109,17 +109,18 @@ func TestDecide_ListsAFewOfMany(t *testing.T) {
 // TestCandidates_BeginWithTheLeast compares with what Azure's documentation recommends for each.
 func TestCandidates_BeginWithTheLeast(t *testing.T) {
 	const (
-		vaults       = "Microsoft.KeyVault/vaults/"
-		clusters     = "Microsoft.ContainerService/managedClusters/"
-		vaultAdmin   = "Key Vault Administrator"
-		clusterAdmin = "Azure Kubernetes Service RBAC Cluster Admin"
+		vaults         = "Microsoft.KeyVault/vaults/"
+		clusters       = "Microsoft.ContainerService/managedClusters/"
+		vaultAdmin     = "Key Vault Administrator"
+		encryptionUser = "Key Vault Crypto Service Encryption User"
+		clusterAdmin   = "Azure Kubernetes Service RBAC Cluster Admin"
 	)
 	for action, want := range map[string]struct {
 		plane       Plane
 		first, last string
 	}{
 		getSecret:                                               {Data, "Key Vault Secrets User", vaultAdmin},
-		vaults + "keys/wrap/action":                             {Data, "Key Vault Crypto Service Encryption User", vaultAdmin},
+		vaults + "keys/unwrap/action":                           {Data, encryptionUser, vaultAdmin},
 		vaults + "secrets/setSecret/action":                     {Data, "Key Vault Secrets Officer", vaultAdmin},
 		vaults + "write":                                        {Control, "Key Vault Contributor", "Owner"},
 		clusters + "pods/read":                                  {Data, "Azure Kubernetes Service RBAC Reader", clusterAdmin},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -78,7 +79,7 @@ func (all *inventory) add(res Resource, mentions ...string) {
 		res.APIVersion = newest(all.Manager.APIVersions(kind))
 	}
 	all.resources = append(all.resources, res)
-	all.ids[strings.ToLower(res.ID)] = res.ID
+	all.ids[fold.Lower(res.ID)] = res.ID
 	all.mentions[res.ID] = mentions
 }
 
@@ -137,7 +138,7 @@ func (all *inventory) addStored(res arm.Object, state string) {
 		arm.Text(properties, "customerId"),
 	} {
 		if name != "" {
-			all.named[strings.ToLower(name)] = id
+			all.named[fold.Lower(name)] = id
 		}
 	}
 }
@@ -169,7 +170,7 @@ func (all *inventory) vaults() error {
 		return err
 	}
 	for _, vault := range vaults {
-		all.named[strings.ToLower(vault.URI())] = vault.ID
+		all.named[fold.Lower(vault.URI())] = vault.ID
 		if vault.Deleted != nil {
 			var res arm.Object
 			if err := json.Unmarshal(vault.Deleted.Resource, &res); err != nil {
@@ -235,7 +236,7 @@ func (all *inventory) roles() error {
 }
 
 // roleID is what stands for a role among what resources name.
-func roleID(guid string) string { return "role " + strings.ToLower(guid) }
+func roleID(guid string) string { return "role " + fold.Lower(guid) }
 
 // parent returns the id of what the resource with an id is in.
 func (all *inventory) parent(id string) string {
@@ -244,12 +245,12 @@ func (all *inventory) parent(id string) string {
 		switch {
 		case len(t.Names) > 1:
 			at = arm.Cut(at, 2)
-		case strings.EqualFold(t.Scope, at):
+		case fold.Equal(t.Scope, at):
 			return ""
 		default:
 			at = t.Scope
 		}
-		if found, ok := all.ids[strings.ToLower(at)]; ok {
+		if found, ok := all.ids[fold.Lower(at)]; ok {
 			return found
 		}
 	}
@@ -260,7 +261,7 @@ func (all *inventory) parent(id string) string {
 func (all *inventory) uses(res Resource) []string {
 	found := []string{}
 	for _, text := range all.mentions[res.ID] {
-		text = strings.ToLower(text)
+		text = fold.Lower(text)
 		id, ok := all.ids[strings.TrimSuffix(text, "/")]
 		if !ok {
 			id, ok = all.named[text]

@@ -291,7 +291,7 @@ func (c *Call) authorize(permission string) error {
 		"please refresh your credentials.", c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
 }
 
-// Allowed reports whether a principal has a role at a scope that allows an action. The caller refuses the request if not.
+// Allowed reports whether a principal has a role at a scope that allows an action. If not, the request must be refused.
 func (c *Call) Allowed(objectID, action, scope string) (bool, error) {
 	decision, err := c.decide(objectID, scope, authorization.About{Action: action})
 	if err == nil && !decision.Allowed {
