@@ -189,7 +189,7 @@ func TestConfiguration_OfAnyTenant(t *testing.T) {
 func TestVerify_TakesNoTokenOfAnotherTenant(t *testing.T) {
 	t.Parallel()
 	s, other := newService(t), newService(t)
-	theirs, err := other.issue(reader, Graph)
+	theirs, err := other.issue(reader, Graph, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +329,7 @@ func assertionFor(t testing.TB) string {
 // FuzzVerify has no token taken but the tenant's own.
 func FuzzVerify(f *testing.F) {
 	s := newService(f)
-	own, err := s.issue(reader, Graph)
+	own, err := s.issue(reader, Graph, "")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 		return err
 	}
 	cloud, err := azure.New(azure.Options{
-		Dir: h.Path(home.AzureDir), Edge: way, Clusters: clusters, Log: log,
+		Dir: h.Path(home.AzureDir), Edge: way, Clusters: clusters, Mounts: clusters, Log: log,
 		Record: have.Record, Faults: have.Faults, Times: times,
 	})
 	if errors.Is(err, store.ErrDamaged) {
