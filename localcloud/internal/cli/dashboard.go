@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/dashboard"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+)
+
+func (c *cloud) dashboardCommand() *cobra.Command {
+	var port int
+	cmd := &cobra.Command{
+		Use:   "dashboard",
+		Short: "Serve a page that shows the local cloud at work: resources, requests, mounts, operations and faults",
+		Long: "Serve a page that shows the local cloud at work, until Ctrl-C: its resources, each request with who asked and\n" +
+			"why it was allowed or refused, what pods mount, long operations, and faults to switch on and off.\n\n" +
+			"It prints a URL to open in a browser on this machine. The URL has a token in it, without which nothing is\n" +
+			"served. For a browser elsewhere, forward the port: ssh -L PORT:127.0.0.1:PORT.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.dashboard(cmd.Context(), port) },
+	}
+	cmd.Flags().IntVar(&port, "port", 0, "`port` on 127.0.0.1 (default: a free one)")
+	return cmd
+}
+
+// dashboard serves the page until ctx is done. The local cloud must run when it begins, and may end and start meanwhile.
+func (c *cloud) dashboard(ctx context.Context, port int) error {
+	starting := func(err error) bool { return errors.Is(err, home.ErrStarting) }
+	if _, err := c.Running(); err != nil && !starting(err) {
+		return err
+	}
+	server, err := dashboard.Listen(dashboard.Options{
+		Port: port, Name: c.Project, Cloud: c.Running, Starting: starting,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stdout, "dashboard: %s\n", server.URL())
+	c.say("open it in a browser on this machine; Ctrl-C ends it")
+	return server.Serve(ctx)
+}
