@@ -21,7 +21,7 @@ type resource struct {
 // Sizes of boxes in the page's pixels.
 const (
 	boxWidth, boxHeight   = 184.0, 44.0
-	roleWidth, roleHeight = 168.0, 26.0
+	roleWidth, roleHeight = 184.0, 26.0
 )
 
 type drawnNode struct {
@@ -47,7 +47,16 @@ type drawn struct {
 	Edges  []drawnEdge `json:"edges"`
 }
 
-const roleAssignments = "microsoft.authorization/roleassignments"
+const (
+	roleAssignments = "microsoft.authorization/roleassignments"
+	roleDefinitions = "microsoft.authorization/roledefinitions"
+)
+
+// container reports whether resources of a type contain everything, and so tell nothing in a drawing.
+func container(kind string) bool {
+	kind = strings.ToLower(kind)
+	return kind == "microsoft.resources/resourcegroups" || kind == "microsoft.resources/subscriptions"
+}
 
 // draw places resources by what they contain, use and grant. Subscriptions and resource groups, which contain
 // everything, are left out.
@@ -55,13 +64,21 @@ func draw(resources []resource) drawn {
 	var boxes []box
 	var nodes []resource
 	number := map[string]int{}
+	known := map[string]bool{}
+	for _, r := range resources {
+		known[strings.ToLower(r.ID)] = !container(r.Type)
+	}
 	for _, r := range resources {
 		kind, id := strings.ToLower(r.Type), strings.ToLower(r.ID)
-		if _, twice := number[id]; twice || strings.HasSuffix(kind, "/resourcegroups") || strings.HasSuffix(kind, "subscriptions") {
+		if _, twice := number[id]; twice || container(kind) {
 			continue
 		}
 		b := box{w: boxWidth, h: boxHeight}
 		if kind == roleAssignments {
+			// Those on a whole group or subscription would hang in the air.
+			if !known[strings.ToLower(r.Parent)] {
+				continue
+			}
 			b = box{w: roleWidth, h: roleHeight}
 		}
 		number[id] = len(nodes)
@@ -85,13 +102,12 @@ func draw(resources []resource) drawn {
 		}
 		for _, id := range r.Uses {
 			used, ok := number[strings.ToLower(id)]
-			if _, isScope := number[strings.ToLower(r.Parent)]; !ok || isScope && strings.EqualFold(id, r.Parent) {
-				continue
-			}
-			if role {
-				edge(used, i, "grants") // from who has the role, to what it is about
-			} else {
+			switch {
+			case !ok || strings.EqualFold(id, r.Parent):
+			case !role:
 				edge(i, used, "uses")
+			case !strings.EqualFold(nodes[used].Type, roleDefinitions):
+				edge(used, i, "grants") // from who has the role, to what it is about
 			}
 		}
 	}

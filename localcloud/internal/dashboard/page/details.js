@@ -13,7 +13,10 @@ const fact = (name, ...value) => {
   const some = value.flat().filter(Boolean);
   return some.length > 0 && h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, some));
 };
-const code = (text) => text && h("code", {}, text);
+const code = (text) => text && h("code", {}, breakable(text));
+
+/** breakable lets a long text go on in the next line behind each slash, dot or colon. */
+const breakable = (text) => text.split(/(?<=[/.:])/).flatMap((part) => [part, h("wbr")]);
 
 /** link selects a resource, where it is known. */
 function link(id) {
@@ -36,17 +39,23 @@ function request(r) {
   return [
     h("div", { class: `verdict ${kind}` },
       h("h3", {}, icon({ ok: "ok", refused: "refused", fault: "fault" }[kind] ?? "more", 18), verdicts[kind]),
-      h("p", {}, kind === "refused" && d?.missing ? sentence(d.missing) : why(r) || "It asks for nothing that takes a role.")),
+      h("p", {}, kind === "refused" && d?.candidates?.length && !d.pending?.length
+        ? `${caller(r)} needs a role such as ${d.candidates[0]} on ${place(d.scope)}.`
+        : why(r) || "It asks for nothing that takes a role.")),
     h("dl", {},
       d && [
         h("h4", {}, "Decision"),
-        fact("Action", code(d.action), " ", d.plane && h("span", { class: "muted" }, `${d.plane} plane`)),
+        fact("Action", code(d.action)),
+        fact("Plane", d.plane),
         fact("On", d.scope && link(d.scope)),
+        fact("Missing", d.missing),
         d.allowed && fact("Role", d.role),
         d.allowed && fact("Assigned on", d.assignedAt && link(d.assignedAt)),
         fact("Because", d.role ? "" : d.because),
         d.pending?.length > 0 && fact("Assigned, not honoured yet",
           h("ul", {}, d.pending.map((p) => h("li", {}, `${p.role} on ${place(p.assignedAt)}: `, h("b", { "data-effective": p.effectiveOn }, pendingLeft(p)))))),
+        d.others?.length > 0 && fact("Assigned, but",
+          h("ul", {}, d.others.map((o) => h("li", {}, `${o.role} on ${place(o.assignedAt)}: ${o.why}`)))),
         d.candidates?.length > 0 && fact("Roles that allow it",
           h("ul", { class: "roles" }, d.candidates.map((role) => h("li", {}, role)))),
         command && h("div", { class: "command" }, h("dt", {}, "Grant the first"), h("dd", {}, h("pre", { tabindex: "0" }, command), copyButton(command, "the command"))),
@@ -67,8 +76,6 @@ function request(r) {
       fact("Number", String(r.number))),
   ];
 }
-
-const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 
 function resource(r) {
   const roles = known.resources.filter((o) => /roleassignments$/i.test(o.type) && (sameId(o.parent, r.id) || o.uses?.some((u) => sameId(u, r.id))));
@@ -100,8 +107,9 @@ function resource(r) {
 
 /** assignment says of a role assignment what its resource's page does not: who has the role, or on what. */
 function assignment(o, at) {
-  const other = sameId(o.parent, at.id) ? o.uses?.find((u) => !/roledefinitions/i.test(u)) : o.parent;
-  return [h("b", {}, title(o)), other && !sameId(other, at.id) && (sameId(o.parent, at.id) ? " for " : " on "), other && !sameId(other, at.id) && link(other)].filter(Boolean);
+  if (!sameId(o.parent, at.id)) return [h("b", {}, title(o)), " on ", link(o.parent)];
+  const identity = o.uses?.find((u) => !/roledefinitions/i.test(u));
+  return [h("b", {}, title(o)), " for ", identity ? link(identity) : o.principal || "a principal"];
 }
 
 /** render shows the selection, where the view has a place for it. */

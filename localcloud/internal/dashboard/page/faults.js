@@ -96,7 +96,7 @@ function toggle(one, value) {
 }
 
 const chosen = new Map(); // of switches that are off: what they are switched on with
-const percent = (rate) => `${Math.round(rate * 100)}% of requests`;
+const percent = (rate) => (rate === 1 ? "all requests" : `${Math.round(rate * 100)}% of requests`);
 const duration = (text) => text.replace(/^(\d+)m0s$/, "$1 min").replace(/^(\d+)s$/, "$1 s");
 
 function row(one, i) {

@@ -47,7 +47,7 @@ function node(n, r) {
     s("rect", { width: n.w, height: n.h, rx: role ? n.h / 2 : 8 }),
     picture,
     role
-      ? s("text", { x: 30, y: n.h / 2 + 4, class: "small" }, short(title(r), 21))
+      ? s("text", { x: 30, y: n.h / 2 + 4, class: "small" }, short(title(r), 24))
       : [s("text", { x: 38, y: 18 }, short(title(r), 20)), s("text", { x: 38, y: 33, class: "small" }, short(state || typeName(r.type), 23))]);
 }
 

@@ -28,5 +28,5 @@ const paths = {
 
 /** icon is a picture that says nothing by itself: what is beside it does. */
 export const icon = (name, size = 16) =>
-  s("svg", { class: `icon ${name}`, viewBox: "0 0 16 16", width: size, height: size, "aria-hidden": "true", focusable: "false" },
+  s("svg", { class: `icon icon-${name}`, viewBox: "0 0 16 16", width: size, height: size, "aria-hidden": "true", focusable: "false" },
     s("path", { d: paths[name] ?? paths.other }));

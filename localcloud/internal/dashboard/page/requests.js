@@ -170,9 +170,6 @@ export function start() {
   form.reset();
   $("list").addEventListener("keydown", onKey);
   $("list").addEventListener("click", (e) => choose(e.target.closest(".row")));
-  $("list").addEventListener("focus", () => {
-    if (!selection.request) choose($("list").querySelector(".row"));
-  });
   $("pause").addEventListener("click", () => {
     paused = paused ? null : new Set();
     $("pause").setAttribute("aria-pressed", String(Boolean(paused)));

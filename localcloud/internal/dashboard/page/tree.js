@@ -11,10 +11,10 @@ let current = ""; // the one that Tab leads to
 let typed = "", typedAt = 0;
 
 /** title is what a resource is called: a role assignment has its role for a name. */
-export const title = (r) => r.role || r.displayName || r.name || lastOf(r.id);
+export const title = (r) => (/\/subscriptions$/i.test(r.type) ? `Subscription ${r.name.slice(-4)}` : r.role || r.name || lastOf(r.id));
 
 function order(a, b) {
-  const rank = (r) => (/roleassignments$/i.test(r.type) ? 2 : /locks$|diagnosticsettings$/i.test(r.type) ? 1 : 0);
+  const rank = (r) => (r.deleted ? 3 : /roleassignments$/i.test(r.type) ? 2 : /locks$|diagnosticsettings$/i.test(r.type) ? 1 : 0);
   return rank(a) - rank(b) || typeName(a.type).localeCompare(typeName(b.type)) || title(a).localeCompare(title(b));
 }
 
@@ -25,7 +25,6 @@ function build(children, parent, level) {
     const below = children.has(id);
     const open = below && !closed.has(id);
     const state = r.deleted ? "deleted" : r.state && r.state !== "Succeeded" ? r.state : "";
-    const who = /roleassignments$/i.test(r.type) ? r.uses?.map((u) => known.resources.find((o) => sameId(o.id, u))).find(Boolean) : null;
     return h("li", {
       role: "treeitem", "data-id": id, tabindex: id === current ? "0" : "-1",
       "aria-level": String(level), "aria-setsize": String(all.length), "aria-posinset": String(i + 1),
@@ -35,7 +34,7 @@ function build(children, parent, level) {
         h("span", { class: `twist${below ? "" : " leaf"}` }, below && icon("more", 12)),
         icon(iconName(r.type)),
         h("span", { class: "title" }, title(r)),
-        h("span", { class: "type" }, who ? `for ${title(who)}` : typeName(r.type)),
+        h("span", { class: "type" }, r.principal ? `for ${r.principal}` : typeName(r.type)),
         state && h("span", { class: `tag ${/fail/i.test(state) ? "bad" : "warn"}` }, state)),
       below && h("ul", { role: "group", hidden: !open }, build(children, id, level + 1)));
   });
