@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ type fake struct {
 	mu      sync.Mutex
 	running *layout.Running
 	asked   []string // method and URL
-	users   map[string]bool
+
+	answerWrongly atomic.Bool // with its credentials, and no JSON
 }
 
 const ownersSecret = "owners-secret-9b1f"
@@ -32,7 +34,7 @@ func newFake(t *testing.T) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{users: map[string]bool{}}
+	f := &fake{}
 	mux := http.NewServeMux()
 	for _, name := range []string{"resources", "operations", "mounts"} {
 		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, _ *http.Request) { f.answer(t, w, name) })
@@ -53,13 +55,16 @@ func newFake(t *testing.T) *fake {
 		user, password, _ := r.BasicAuth()
 		f.mu.Lock()
 		f.asked = append(f.asked, r.Method+" "+r.URL.String())
-		f.users[user] = true
 		f.mu.Unlock()
 		if user != "owner" || password != ownersSecret {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
 		w.Header().Set("X-Cloud", ownersSecret) // which must not go further
+		if f.answerWrongly.Load() {
+			http.Error(w, ownersSecret, http.StatusInternalServerError)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	}))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
