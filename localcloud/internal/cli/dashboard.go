@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,14 @@ func (c *cloud) dashboardCommand() *cobra.Command {
 	return cmd
 }
 
+// nameOf returns what a person calls the local cloud: its program's name, or the folder's.
+func (c *cloud) nameOf() string {
+	if c.ProgramErr == nil && c.Program.Name != "" {
+		return c.Program.Name
+	}
+	return filepath.Base(c.Project)
+}
+
 // dashboard serves the page until ctx is done. The local cloud must run when it begins, and may end and start meanwhile.
 func (c *cloud) dashboard(ctx context.Context, port int) error {
 	starting := func(err error) bool { return errors.Is(err, home.ErrStarting) }
@@ -34,7 +43,7 @@ func (c *cloud) dashboard(ctx context.Context, port int) error {
 		return err
 	}
 	server, err := dashboard.Listen(dashboard.Options{
-		Port: port, Name: c.Project, Cloud: c.Running, Starting: starting,
+		Port: port, Name: c.nameOf(), Cloud: c.Running, Starting: starting,
 	})
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// Port on 127.0.0.1. Defaults to a free one.
 	Port int
-	// Name tells the page's reader which local cloud it shows, such as the folder of the program.
+	// Name tells the page's reader which local cloud it shows, such as the name of the program.
 	Name string
 	// Cloud returns how the local cloud is reached. The server calls it for every request of the page, so it finds a
 	// local cloud that has restarted. An error means that the cloud is not reached now, unless a value comes with it.

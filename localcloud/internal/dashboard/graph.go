@@ -55,7 +55,8 @@ const (
 // container reports whether resources of a type contain everything, and so tell nothing in a drawing.
 func container(kind string) bool {
 	kind = strings.ToLower(kind)
-	return kind == "microsoft.resources/resourcegroups" || kind == "microsoft.resources/subscriptions"
+	return kind == "microsoft.resources/subscriptions" || strings.HasPrefix(kind, "microsoft.resources/") &&
+		strings.HasSuffix(kind, "resourcegroups")
 }
 
 // draw places resources by what they contain, use and grant. Subscriptions and resource groups, which contain

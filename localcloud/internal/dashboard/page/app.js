@@ -3,7 +3,7 @@
 import { $, h, replace, say } from "./dom.js";
 import { known, on, start } from "./cloud.js";
 import { icon } from "./icons.js";
-import { ago, lastOf, left, place } from "./names.js";
+import { ago, left, place } from "./names.js";
 import { selection } from "./selection.js";
 import * as details from "./details.js";
 import * as faults from "./faults.js";
@@ -44,8 +44,7 @@ function renderState() {
   const since = state === "running" && status.started ? ` for ${ago(status.started)}` : "";
   replace($("state"), h("span", { class: "dot", "aria-hidden": "true" }), `${states[state] ?? state}${since}`);
   if (status.name) {
-    $("name").textContent = lastOf(status.name);
-    $("name").title = status.name;
+    $("name").textContent = status.name;
   }
   const banners = {
     stopped: ["The local cloud is stopped.", "localcloud start", "starts it. This page goes on by itself."],

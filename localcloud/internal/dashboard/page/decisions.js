@@ -2,18 +2,20 @@
 
 import { left, place } from "./names.js";
 
-/** outcome is ok, refused (for want of a right), fault (injected), signin (asked to sign in first) or failed. */
+/** outcome is ok, refused (for want of a right), fault (injected), signin (asked to sign in first),
+    missing (not there) or failed. */
 export function outcome(r) {
   if (r.fault && (r.status >= 400 || r.status === 0)) return "fault";
   if (r.decision && r.decision.allowed === false) return "refused";
   if (r.status === 403) return "refused";
   if (r.status === 401) return "signin";
+  if (r.status === 404) return "missing";
   if (r.status >= 400 || r.status === 0) return "failed";
   return "ok";
 }
 
 export const outcomeWords = {
-  ok: "allowed", refused: "refused", fault: "fault", signin: "not signed in", failed: "failed",
+  ok: "allowed", refused: "refused", fault: "fault", signin: "not signed in", missing: "not found", failed: "failed",
 };
 
 export const caller = (r) => r.caller?.name || r.caller?.objectId || r.caller?.kind || "anonymous";

@@ -29,7 +29,7 @@ function link(id) {
 }
 
 const verdicts = {
-  ok: "Allowed", refused: "Refused", fault: "Failed by a fault", signin: "Not signed in", failed: "Failed",
+  ok: "Allowed", refused: "Refused", fault: "Failed by a fault", signin: "Not signed in", missing: "Not found", failed: "Failed",
 };
 
 function request(r) {

@@ -33,16 +33,18 @@ const types = {
   "microsoft.eventgrid/systemtopics/eventsubscriptions": ["Event subscription", "event"],
 };
 
+const find = (type) => types[type.toLowerCase().replace("subscriptions/resourcegroups", "resourcegroups")];
+
 /** typeName is what a type of resources is called. */
 export function typeName(type) {
-  const known = types[type.toLowerCase()];
+  const known = find(type);
   if (known) return known[0];
   const last = type.split("/").pop().replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
   return last.charAt(0).toUpperCase() + last.slice(1).replace(/s$/, "");
 }
 
 /** iconName is that of a type's icon. */
-export const iconName = (type) => types[type.toLowerCase()]?.[1] ?? "other";
+export const iconName = (type) => find(type)?.[1] ?? "other";
 
 /** typeOf is the type of an ARM id. */
 export function typeOf(id) {

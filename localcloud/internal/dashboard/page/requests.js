@@ -26,7 +26,7 @@ function matches(r) {
   return filter.text.toLowerCase().split(/\s+/).every((word) => text.includes(word));
 }
 
-const icons = { ok: "ok", refused: "refused", fault: "fault", signin: "more", failed: "close" };
+const icons = { ok: "ok", refused: "refused", fault: "fault", signin: "more", missing: "none", failed: "close" };
 
 /** shortPath is the part of a path that tells most: of an ARM id, what is behind the resource group. */
 function shortPath(r) {

@@ -30,7 +30,7 @@ function build(children, parent, level) {
       "aria-level": String(level), "aria-setsize": String(all.length), "aria-posinset": String(i + 1),
       "aria-expanded": below ? String(open) : null, "aria-selected": String(sameId(selection.resource, r.id)),
     },
-      h("div", { class: "item" },
+      h("div", { class: "item", title: `${title(r)}, ${r.principal ? `for ${r.principal}` : typeName(r.type)}` },
         h("span", { class: `twist${below ? "" : " leaf"}` }, below && icon("more", 12)),
         icon(iconName(r.type)),
         h("span", { class: "title" }, title(r)),
