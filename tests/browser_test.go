@@ -69,8 +69,13 @@ func newTab(t *testing.T) *tab {
 	if err != nil {
 		t.Skip(err)
 	}
+	temp, err := os.MkdirTemp("", "browser-") // some of it outlives the browser
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(temp) })
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program),
-		chromedp.Flag("no-proxy-server", true))
+		chromedp.Flag("no-proxy-server", true), chromedp.Env("TMPDIR="+temp))
 	if os.Geteuid() == 0 { // as whom Chromium has no sandbox
 		options = append(options, chromedp.NoSandbox)
 	}

@@ -193,7 +193,8 @@ func TestDashboard(t *testing.T) {
 		b.tabTo(`a[href="#faults"]`)
 		b.press(kb.Enter)
 		b.tabTo("#amount-1")
-		b.press(kb.End) // all requests
+		b.press(kb.ArrowDown, kb.ArrowDown)
+		b.wait(`document.activeElement.selectedOptions[0].textContent === "all requests"`)
 		b.do(chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(chromedp.ModifierShift)))
 		if got := in[string](b, `document.getElementById(document.activeElement.getAttribute("aria-labelledby"))?.textContent`); got != "Resource Manager is unavailable" {
 			t.Fatalf("the focus is on %q", got)
@@ -305,6 +306,7 @@ func TestDashboard(t *testing.T) {
 
 	sub("Restart", func(t *testing.T) {
 		b.show("activity")
+		in[any](b, `document.querySelector("[name=outcome][value=all]").click()`)
 		if out, err := c.command(t, "stop").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}

@@ -117,7 +117,7 @@ function row(one, i) {
     h("button", {
       type: "button", role: "switch", "aria-checked": String(isOn), id: `switch-${i}`, "aria-labelledby": `switch-name-${i}`,
       "aria-describedby": `switch-about-${i}`, disabled: !known.faults,
-      onclick: () => toggle(one, isOn ? undefined : usual),
+      onclick: () => toggle(one, isOn ? undefined : chosen.get(i) ?? one.usual),
     }, h("span", { class: "knob", "aria-hidden": "true" })),
     h("div", { class: "about" }, h("b", { id: `switch-name-${i}` }, one.name), h("p", { id: `switch-about-${i}` }, one.about)),
     select);
