@@ -389,7 +389,7 @@ func takePictures(t *testing.T, b *tab, c *cloud, outputs stackOutputs) {
 		b.wait(fmt.Sprintf(`[...document.querySelectorAll("#list .row.%s")].some((r) => Number(r.id.split("-")[1]) > %d)`, class, before))
 	}
 	b.wait(`!document.getElementById("faults-badge").hidden && !document.getElementById("pods-badge").hidden`)
-	in[any](b, `document.getElementById("pause").click(); document.querySelector("#list .row.refused").click()`)
+	in[any](b, `document.querySelector("#list .row.refused").click()`)
 	for _, scheme := range []string{"light", "dark"} {
 		b.look(scheme, 1400, 860)
 		in[any](b, `document.querySelector("#list").scrollTop = 0; document.activeElement.blur()`)
@@ -407,10 +407,9 @@ func takePictures(t *testing.T, b *tab, c *cloud, outputs stackOutputs) {
 			t.Fatal(err)
 		}
 	}
-	in[any](b, `document.getElementById("pause").click()`)
 }
 
-// paletted is a picture in its 256 most frequent colours, which takes a third of the space. A page has hardly more.
+// paletted is a picture in 256 colours, those that are frequent and can be told apart. It takes a third of the space.
 func paletted(picture image.Image) image.Image {
 	count := map[color.Color]int{}
 	bounds := picture.Bounds()
@@ -420,7 +419,20 @@ func paletted(picture image.Image) image.Image {
 		}
 	}
 	all := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int { return count[b] - count[a] })
-	few := image.NewPaletted(bounds, all[:min(256, len(all))])
+	var palette color.Palette
+	for _, c := range all {
+		if len(palette) < 256 && (len(palette) == 0 || apart(c, palette[palette.Index(c)])) {
+			palette = append(palette, c)
+		}
+	}
+	few := image.NewPaletted(bounds, palette)
 	draw.Draw(few, bounds, picture, bounds.Min, draw.Src)
 	return few
+}
+
+func apart(a, b color.Color) bool {
+	ar, ag, ab, _ := a.RGBA()
+	br, bg, bb, _ := b.RGBA()
+	far := func(x, y uint32) bool { return max(x, y)-min(x, y) > 5<<8 }
+	return far(ar, br) || far(ag, bg) || far(ab, bb)
 }

@@ -34,8 +34,8 @@ function build(children, parent, level) {
         h("span", { class: `twist${below ? "" : " leaf"}` }, below && icon("more", 12)),
         icon(iconName(r.type)),
         h("span", { class: "title" }, title(r)),
-        h("span", { class: "type" }, r.principal ? `for ${r.principal}` : typeName(r.type)),
-        state && h("span", { class: `tag ${/fail/i.test(state) ? "bad" : "warn"}` }, state)),
+        state && h("span", { class: `tag ${/fail/i.test(state) ? "bad" : "warn"}` }, state),
+        h("span", { class: "type" }, r.principal ? `for ${r.principal}` : typeName(r.type))),
       below && h("ul", { role: "group", hidden: !open }, build(children, id, level + 1)));
   });
 }
