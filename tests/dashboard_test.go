@@ -380,6 +380,7 @@ func kubeconfigField(t *testing.T, c *cloud, name string) string {
 func takePictures(t *testing.T, b *tab, c *cloud, outputs stackOutputs) {
 	c.fail(t, `rules: [{host: '.+\.vault\.azure\.net', first: 1, status: 429, retryAfter: 300ms}]`)
 	defer c.endFaults(t)
+	b.wait(`!document.getElementById("faults-badge").hidden && !document.getElementById("pods-badge").hidden`)
 	c.kubectl(t, "delete", "pod", "--namespace", outputs.Namespace, "--now", "reports")
 	b.show("activity")
 	in[any](b, `document.querySelector("[name=outcome][value=all]").click()`)
@@ -388,12 +389,11 @@ func takePictures(t *testing.T, b *tab, c *cloud, outputs stackOutputs) {
 	for _, class := range []string{"met", "refused"} {
 		b.wait(fmt.Sprintf(`[...document.querySelectorAll("#list .row.%s")].some((r) => Number(r.id.split("-")[1]) > %d)`, class, before))
 	}
-	b.wait(`!document.getElementById("faults-badge").hidden && !document.getElementById("pods-badge").hidden`)
 	in[any](b, `document.querySelector("#list .row.refused").click()`)
 	for _, scheme := range []string{"light", "dark"} {
 		b.look(scheme, 1400, 860)
 		in[any](b, `document.querySelector("#list").scrollTop = 0; document.activeElement.blur()`)
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		picture, err := png.Decode(bytes.NewReader(b.screenshot()))
 		if err != nil {
 			t.Fatal(err)

@@ -6,9 +6,8 @@ import { left, place } from "./names.js";
     missing (not there) or failed. */
 export function outcome(r) {
   if (r.fault && (r.status >= 400 || r.status === 0)) return "fault";
-  if (r.decision && r.decision.allowed === false) return "refused";
-  if (r.status === 403) return "refused";
   if (r.status === 401) return "signin";
+  if (r.status === 403 || r.decision?.allowed === false) return "refused";
   if (r.status === 404) return "missing";
   if (r.status >= 400 || r.status === 0) return "failed";
   return "ok";
@@ -32,6 +31,7 @@ export function pendingLeft(p) {
 export function why(r) {
   const d = r.decision;
   if (r.fault) return `Fault: ${r.fault}`;
+  if (r.status === 401) return d?.missing ? `Needs ${d.missing}` : "Asked to sign in";
   if (d && d.allowed === false) {
     if (d.pending?.length) return `${d.pending[0].role} is assigned and not honoured yet`;
     if (d.candidates?.length) return `Needs ${d.candidates[0]} on ${place(d.scope)}`;
@@ -39,7 +39,6 @@ export function why(r) {
   }
   if (d?.allowed && d.role) return `${d.role} on ${place(d.assignedAt || d.scope)}`;
   if (d?.because) return d.because.charAt(0).toUpperCase() + d.because.slice(1);
-  if (r.status === 401) return "Asked to sign in";
   if (r.error) return r.error;
   if (r.status === 0) return "The connection ended without an answer";
   return "";

@@ -17,7 +17,7 @@ const switches = [
     rule: { host: "management\\.azure\\.com", status: 503 }, rates: [0.1, 0.25, 0.5, 1], usual: 0.25,
   },
   {
-    name: "Entra ID is unavailable", about: "Answers 503 to who asks for a token.",
+    name: "Entra ID is unavailable", about: "Answers requests for tokens with 503.",
     rule: { host: "login\\.microsoftonline\\.com", status: 503 }, rates: [0.25, 0.5, 1], usual: 0.5,
   },
   {
