@@ -157,6 +157,20 @@ func (b *tab) wait(expression string) {
 	}
 }
 
+// shows waits until an element that a selector selects is to be seen with all of the texts.
+func (b *tab) shows(selector string, texts ...string) {
+	b.t.Helper()
+	b.wait(fmt.Sprintf("[...document.querySelectorAll(%q)].some((e) => e.checkVisibility() && "+
+		"%s.every((text) => e.textContent.includes(text)))", selector, asJSON(b.t, texts)))
+}
+
+// count returns how many elements that a selector selects are to be seen.
+func (b *tab) count(selector string) int {
+	b.t.Helper()
+	all := fmt.Sprintf("[...document.querySelectorAll(%q)]", selector)
+	return in[int](b, all+".filter((e) => e.checkVisibility()).length")
+}
+
 func (b *tab) press(keys ...string) {
 	b.t.Helper()
 	for _, key := range keys {

@@ -26,7 +26,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// The pictures in docs are made with -screenshots ../docs, on a machine with Debian's fonts-inter and fonts-jetbrains-mono.
+// The pictures in docs are made with -screenshots ../docs, where Debian's fonts-inter and fonts-jetbrains-mono are.
 var screenshots = flag.String("screenshots", "", "`folder` for pictures of the dashboard, in light and dark")
 
 // dashboard starts `localcloud dashboard`, which ends with the test, and returns the URL that it prints.
@@ -86,7 +86,8 @@ func TestDashboard(t *testing.T) {
 	t.Parallel()
 	b := newTab(t)
 	c := newCloud(t)
-	if out, err := c.command(t, "dashboard").CombinedOutput(); err == nil || !strings.Contains(string(out), "does not run") {
+	out, err := c.command(t, "dashboard").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "localcloud start") {
 		t.Errorf("the dashboard of a cloud that does not run: %v: %s", err, out)
 	}
 	c.up(t, "--node=stand-in")
@@ -94,7 +95,8 @@ func TestDashboard(t *testing.T) {
 	address := c.dashboard(t)
 	b.look("light", 1400, 900)
 	b.do(chromedp.Navigate(address))
-	b.wait(`document.querySelectorAll("#list .row").length > 20 && document.querySelectorAll("#tree [role=treeitem]").length > 10`)
+	b.wait(`document.querySelectorAll("#list .row").length > 20`)
+	b.wait(`document.querySelectorAll("#tree [role=treeitem]").length > 10`)
 	if at := in[string](b, "location.href"); strings.Contains(at, "token") {
 		t.Errorf("the page is at %s", at)
 	}
@@ -111,16 +113,17 @@ func TestDashboard(t *testing.T) {
 
 	sub("Tree", func(t *testing.T) {
 		b.tabTo("#tree [role=treeitem]")
-		if style := in[string](b, `getComputedStyle(document.activeElement.querySelector(".item")).outlineStyle`); style != "solid" {
-			t.Errorf("the outline of the item with the focus is %s", style)
+		outline := in[string](b, `getComputedStyle(document.activeElement.querySelector(".item")).outlineStyle`)
+		if outline != "solid" {
+			t.Errorf("the outline of the item with the focus is %s", outline)
 		}
 		b.press(kb.Home, kb.ArrowLeft)
 		if in[string](b, `document.activeElement.getAttribute("aria-expanded")`) != "false" {
 			t.Error("an arrow to the left does not close an item")
 		}
-		closed := in[int](b, `[...document.querySelectorAll("#tree [role=treeitem]")].filter((e) => e.checkVisibility()).length`)
+		closed := b.count("#tree [role=treeitem]")
 		b.press(kb.ArrowRight, kb.ArrowRight, kb.ArrowDown)
-		opened := in[int](b, `[...document.querySelectorAll("#tree [role=treeitem]")].filter((e) => e.checkVisibility()).length`)
+		opened := b.count("#tree [role=treeitem]")
 		if opened <= closed {
 			t.Errorf("%d items are seen in the tree when it is closed, %d when it is open", closed, opened)
 		}
@@ -131,14 +134,14 @@ func TestDashboard(t *testing.T) {
 			b.press(kb.ArrowDown)
 		}
 		b.press(kb.Enter)
-		b.wait(`document.querySelector("#details h3")?.textContent === "my-secret" && document.getElementById("details").textContent.includes("Key Vault Secrets User")`)
+		b.shows("#details h3", "my-secret")
+		b.shows("#details", "Key Vault Secrets User", outputs.VaultName)
 		b.press(kb.Escape)
 		b.wait(`document.getElementById("details").hidden && document.activeElement.closest("#tree")`)
 	})
 
 	sub("RefusedRequest", func(t *testing.T) {
-		const row = `[...document.querySelectorAll("#list .row")].find((r) => r.textContent.includes("/secrets/database-password") && r.classList.contains("refused"))`
-		b.wait(row)
+		b.shows("#list .row.refused", "/secrets/database-password")
 		b.tabTo("[name=outcome]")
 		b.press(kb.ArrowRight)
 		b.wait(`[...document.querySelectorAll("#list .row")].every((r) => r.classList.contains("refused"))`)
@@ -147,7 +150,7 @@ func TestDashboard(t *testing.T) {
 		}
 		b.tabTo("#list")
 		b.press(kb.ArrowDown)
-		b.wait(`document.querySelector("#details h3")?.textContent === "Refused"`)
+		b.shows("#details h3", "Refused")
 		details := in[string](b, `document.getElementById("details").innerText`)
 		for _, want := range []string{
 			"Key Vault Secrets User", "secrets/getSecret/action", "no role assignment", "ForbiddenByRbac", outputs.PrincipalID,
@@ -157,8 +160,9 @@ func TestDashboard(t *testing.T) {
 				t.Errorf("the details lack %q:\n%s", want, details)
 			}
 		}
-		if want := in[string](b, `document.getElementById("list").getAttribute("aria-activedescendant")`); !strings.HasPrefix(want, "request-") {
-			t.Errorf("the list's active descendant is %q", want)
+		active := in[string](b, `document.getElementById("list").getAttribute("aria-activedescendant")`)
+		if !strings.HasPrefix(active, "request-") {
+			t.Errorf("the list's active descendant is %q", active)
 		}
 	})
 
@@ -185,8 +189,8 @@ func TestDashboard(t *testing.T) {
 		b.tabTo(`a[href="#pods"]`)
 		b.press(kb.Enter)
 		b.wait(`document.querySelectorAll("#mounts .card").length >= 2`)
-		b.wait(`[...document.querySelectorAll("#mounts .card")].some((m) => m.textContent.includes("keyvault-test-pod") && m.textContent.includes("secret/my-secret"))`)
-		b.wait(`[...document.querySelectorAll("#mounts .card.bad")].some((m) => m.textContent.includes("reports") && m.textContent.includes("ForbiddenByRbac"))`)
+		b.shows("#mounts .card", "keyvault-test-pod", "secret/my-secret")
+		b.shows("#mounts .card.bad", "reports", "ForbiddenByRbac")
 	})
 
 	secret := c.mounted(t, outputs, "my-secret")
@@ -201,8 +205,9 @@ func TestDashboard(t *testing.T) {
 		b.press(kb.ArrowDown, kb.ArrowDown)
 		b.wait(`document.activeElement.selectedOptions[0].textContent === "all requests"`)
 		b.do(chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(chromedp.ModifierShift)))
-		if got := in[string](b, `document.getElementById(document.activeElement.getAttribute("aria-labelledby"))?.textContent`); got != "Resource Manager is unavailable" {
-			t.Fatalf("the focus is on %q", got)
+		label := in[string](b, `document.getElementById(document.activeElement.getAttribute("aria-labelledby"))?.textContent`)
+		if label != "Resource Manager is unavailable" {
+			t.Fatalf("the focus is on %q", label)
 		}
 		if got := ask(); got != http.StatusOK {
 			t.Fatalf("before the fault, Resource Manager answers %d", got)
@@ -212,7 +217,8 @@ func TestDashboard(t *testing.T) {
 		if got := ask(); got != http.StatusServiceUnavailable {
 			t.Errorf("with the fault, Resource Manager answers %d", got)
 		}
-		b.wait(`document.querySelector("#report .numbers").textContent.match(/Met a fault[1-9]/) && document.querySelector("#report .met").textContent.includes("503")`)
+		b.wait(`document.querySelector("#report .numbers").textContent.match(/Met a fault[1-9]/)`)
+		b.shows("#report .met", "503")
 		if in[string](b, "document.activeElement.id") != "switch-1" {
 			t.Error("the focus has left the switch")
 		}
@@ -226,7 +232,8 @@ func TestDashboard(t *testing.T) {
 		b.press("rules: [{rate: 7, status: 503}]")
 		b.tabTo("#plan-form button")
 		b.press(kb.Enter)
-		b.wait(`document.getElementById("plan-error").textContent.includes("rate") && document.getElementById("plan").getAttribute("aria-invalid")`)
+		b.shows("#plan-error", "rate")
+		b.wait(`document.getElementById("plan").getAttribute("aria-invalid")`)
 	})
 	if errs := b.errors(); !strings.Contains(errs, "400") || strings.Count(errs, "\n") > 0 {
 		t.Errorf("the browser says more than that the last plan was refused:\n%s", errs)
@@ -293,7 +300,8 @@ func TestDashboard(t *testing.T) {
 		at, _ := url.Parse(resp.Request.URL.String())
 		stranger := http.Client{Timeout: time.Minute}
 		for _, path := range []string{
-			"", "app.js", "style.css", "api/status", "api/activity?after=0", "api/resources", "api/graph", "api/operations", "api/mounts", "api/faults",
+			"", "app.js", "style.css", "api/status", "api/activity?after=0", "api/resources", "api/graph", "api/operations",
+			"api/mounts", "api/faults",
 		} {
 			content := get(t, &client, at.String()+path, http.StatusOK)
 			look("the answer to "+path, content)
@@ -315,13 +323,15 @@ func TestDashboard(t *testing.T) {
 		if out, err := c.command(t, "stop").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		b.wait(`document.getElementById("banner").textContent.includes("stopped") && document.getElementById("state").textContent === "Stopped"`)
+		b.shows("#banner", "stopped", "localcloud start")
+		b.shows("#state", "Stopped")
 		if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		b.wait(`document.getElementById("banner").hidden && document.getElementById("state").textContent.startsWith("Running")`)
+		b.shows("#state", "Running")
+		b.wait(`document.getElementById("banner").hidden`)
 		ask()
-		b.wait(`[...document.querySelectorAll("#list .row")].some((r) => r.textContent.includes("/subscriptions"))`)
+		b.shows("#list .row", "/subscriptions")
 	})
 
 	b.mu.Lock()
@@ -387,7 +397,8 @@ func takePictures(t *testing.T, b *tab, c *cloud, outputs stackOutputs) {
 	before := in[int](b, `Number(document.querySelector("#list .row").id.split("-")[1])`)
 	c.wantsMore(t, outputs)
 	for _, class := range []string{"met", "refused"} {
-		b.wait(fmt.Sprintf(`[...document.querySelectorAll("#list .row.%s")].some((r) => Number(r.id.split("-")[1]) > %d)`, class, before))
+		rows := fmt.Sprintf(`[...document.querySelectorAll("#list .row.%s")]`, class)
+		b.wait(rows + fmt.Sprintf(`.some((r) => r.id.split("-")[1] > %d)`, before))
 	}
 	in[any](b, `document.querySelector("#list .row.refused").click()`)
 	for _, scheme := range []string{"light", "dark"} {

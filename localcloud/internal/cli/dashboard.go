@@ -17,10 +17,12 @@ func (c *cloud) dashboardCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Serve a page that shows the local cloud at work: resources, requests, mounts, operations and faults",
-		Long: "Serve a page that shows the local cloud at work, until Ctrl-C: its resources, each request with who asked and\n" +
-			"why it was allowed or refused, what pods mount, long operations, and faults to switch on and off.\n\n" +
-			"It prints a URL to open in a browser on this machine. The URL has a token in it, without which nothing is\n" +
-			"served. For a browser elsewhere, forward the port: ssh -L PORT:127.0.0.1:PORT.",
+		Long: `Serve a page that shows the local cloud at work: its resources, each request with its caller and the reason
+why it was allowed or refused, the mounts of pods, long operations, and faults to switch on and off.
+
+The command prints a URL to open in a browser on this machine, and serves until Ctrl-C. The token in the URL changes
+with every run, and nothing is served without it. To use a browser on another machine, forward the port with
+ssh -L PORT:127.0.0.1:PORT.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.dashboard(cmd.Context(), port) },
 	}
@@ -36,7 +38,7 @@ func (c *cloud) nameOf() string {
 	return filepath.Base(c.Project)
 }
 
-// dashboard serves the page until ctx is done. The local cloud must run when it begins, and may end and start meanwhile.
+// dashboard serves the page until ctx is done. The local cloud must run at the beginning, and may restart later.
 func (c *cloud) dashboard(ctx context.Context, port int) error {
 	starting := func(err error) bool { return errors.Is(err, home.ErrStarting) }
 	if _, err := c.Running(); err != nil && !starting(err) {

@@ -1,8 +1,8 @@
-// Package dashboard serves a page that shows the local cloud at work: its resources, the requests to it with who asked
-// and why each was allowed or refused, what pods mount, long operations, and faults to switch on and off.
+// Package dashboard serves a page that shows the local cloud at work: its resources, each request with its caller and
+// the reason why it was allowed or refused, the mounts of pods, long operations, and faults to switch on and off.
 //
-// The page is for the user who started it alone. The server listens on loopback and serves nothing without the token of
-// its run. It asks the local cloud with the owner's credentials, which never reach the browser.
+// Only the user who starts the server reaches the page: the server listens on loopback, and serves nothing without the
+// token of its run. It sends requests to the local cloud with the owner's credentials, which never reach the browser.
 package dashboard
 
 import (
@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// Port on 127.0.0.1. Defaults to a free one.
 	Port int
-	// Name tells the page's reader which local cloud it shows, such as the name of the program.
+	// Name is what the page calls the local cloud, such as the name of the program.
 	Name string
 	// Cloud returns how the local cloud is reached. The server calls it for every request of the page, so it finds a
 	// local cloud that has restarted. An error means that the cloud is not reached now, unless a value comes with it.
@@ -58,7 +58,7 @@ func Listen(o Options) (*Server, error) {
 	}, nil
 }
 
-// URL returns what the user opens in a browser. It has the token in it.
+// URL returns the URL to open in a browser. It contains the token.
 func (s *Server) URL() string { return fmt.Sprintf("http://127.0.0.1:%d/?token=%s", s.port, s.token) }
 
 // Serve serves the page until ctx is done.
@@ -79,7 +79,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Handler returns the whole of what the server answers, behind its checks.
+// Handler returns the handler of all requests.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", files())

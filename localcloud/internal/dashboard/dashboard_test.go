@@ -16,7 +16,8 @@ import (
 
 func serve(t *testing.T, f *fake) *Server {
 	t.Helper()
-	s, err := Listen(Options{Name: "/work/program", Cloud: f.cloud, Starting: func(err error) bool { return err == home.ErrStarting }})
+	starting := func(err error) bool { return err == home.ErrStarting }
+	s, err := Listen(Options{Name: "program", Cloud: f.cloud, Starting: starting})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +94,10 @@ func TestServer_GivesTheCookieToItsPathAlone(t *testing.T) {
 }
 
 // paths are some of everything that is served.
-var paths = []string{"", "index.html", "app.js", "style.css", "icon.svg", "api/status", "api/activity?after=0", "api/resources", "api/graph",
-	"api/operations", "api/mounts", "api/faults", "nothing"}
+var paths = []string{
+	"", "index.html", "app.js", "style.css", "icon.svg", "nothing", "api/status", "api/activity?after=0", "api/resources",
+	"api/graph", "api/operations", "api/mounts", "api/faults",
+}
 
 func TestServer_ServesNothingWithoutToken(t *testing.T) {
 	t.Parallel()
@@ -123,7 +126,8 @@ func TestServer_ServesNothingWithoutToken(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/", "/?token=", "/?token=x", "/app.js", "/api/status", "/" + strings.Repeat("A", 26) + "/"} {
+	another := "/" + strings.Repeat("A", 26) + "/"
+	for _, path := range []string{"/", "/?token=", "/?token=x", "/app.js", "/api/status", another} {
 		if resp, _ := request(t, s, "GET", path, ""); resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s without cookie: %s", path, resp.Status)
 		}
@@ -171,14 +175,15 @@ func TestServer_ChangesForItsOwnPageAlone(t *testing.T) {
 	base, _, _ := strings.Cut(s.URL(), "/?")
 	own := append(slices.Clone(cookie), "Origin", base, ChangeHeader, "1")
 	const plan = "rules: [{rate: 1, status: 503}]"
+	from := func(origin string) []string { return append(slices.Clone(cookie), "Origin", origin, ChangeHeader, "1") }
 	for what, headers := range map[string][]string{
 		"no origin":           append(slices.Clone(cookie), ChangeHeader, "1"),
 		"no header":           append(slices.Clone(cookie), "Origin", base),
-		"another origin":      append(slices.Clone(cookie), "Origin", "https://attacker.example", ChangeHeader, "1"),
-		"a null origin":       append(slices.Clone(cookie), "Origin", "null", ChangeHeader, "1"),
-		"another port":        append(slices.Clone(cookie), "Origin", "http://127.0.0.1:1", ChangeHeader, "1"),
-		"another name of it":  append(slices.Clone(cookie), "Origin", strings.Replace(base, "127.0.0.1", "localhost", 1), ChangeHeader, "1"),
-		"another scheme":      append(slices.Clone(cookie), "Origin", strings.Replace(base, "http:", "https:", 1), ChangeHeader, "1"),
+		"another origin":      from("https://attacker.example"),
+		"a null origin":       from("null"),
+		"another port":        from("http://127.0.0.1:1"),
+		"another name of it":  from(strings.Replace(base, "127.0.0.1", "localhost", 1)),
+		"another scheme":      from(strings.Replace(base, "http:", "https:", 1)),
 		"a cross-site fetch":  append(slices.Clone(own), "Sec-Fetch-Site", "cross-site"),
 		"another port's page": append(slices.Clone(own), "Sec-Fetch-Site", "same-site"),
 	} {
@@ -201,7 +206,8 @@ func TestServer_ChangesForItsOwnPageAlone(t *testing.T) {
 	if resp.StatusCode != http.StatusBadRequest || !strings.Contains(text, "rate") {
 		t.Errorf("a plan that is wrong: %s %s", resp.Status, text)
 	}
-	if resp, _ := request(t, s, "PUT", at+"api/faults", strings.Repeat("#", 2<<20), own...); resp.StatusCode != http.StatusRequestEntityTooLarge {
+	resp, _ = request(t, s, "PUT", at+"api/faults", strings.Repeat("#", 2<<20), own...)
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("a plan of 2 MiB: %s", resp.Status)
 	}
 	if resp, _ := request(t, s, "DELETE", at+"api/faults", "", own...); resp.StatusCode != http.StatusNoContent {
@@ -209,7 +215,8 @@ func TestServer_ChangesForItsOwnPageAlone(t *testing.T) {
 	}
 	// What is read is not for pages of other origins either.
 	for _, site := range []string{"cross-site", "same-site"} {
-		if resp, _ := request(t, s, "GET", at+"api/resources", "", append(slices.Clone(cookie), "Sec-Fetch-Site", site, "Sec-Fetch-Mode", "no-cors")...); resp.StatusCode != http.StatusForbidden {
+		headers := append(slices.Clone(cookie), "Sec-Fetch-Site", site, "Sec-Fetch-Mode", "no-cors")
+		if resp, _ := request(t, s, "GET", at+"api/resources", "", headers...); resp.StatusCode != http.StatusForbidden {
 			t.Errorf("GET from %s: %s", site, resp.Status)
 		}
 	}
@@ -235,8 +242,9 @@ func TestServer_ForwardsItsPathsAlone(t *testing.T) {
 	base, _, _ := strings.Cut(s.URL(), "/?")
 	own := append(slices.Clone(cookie), "Origin", base, ChangeHeader, "1")
 	for _, one := range []string{
-		"GET api/ci-tokens", "POST api/ci-tokens", "GET api/", "GET api", "POST api/faults", "PUT api/resources", "DELETE api/activity",
-		"PATCH api/faults", "GET api/faults/x", "GET api/resources/..%2fci-tokens", "GET api//ci-tokens", "GET api/%2e%2e/ci-tokens",
+		"GET api/ci-tokens", "POST api/ci-tokens", "GET api/", "GET api", "POST api/faults", "PUT api/resources",
+		"DELETE api/activity", "PATCH api/faults", "GET api/faults/x", "GET api/resources/..%2fci-tokens",
+		"GET api//ci-tokens", "GET api/%2e%2e/ci-tokens",
 		"GET page/app.js", "GET ..%2fdashboard.go", "GET dashboard.go", "POST ", "OPTIONS api/faults",
 	} {
 		method, path, _ := strings.Cut(one, " ")
@@ -251,7 +259,8 @@ func TestServer_ForwardsItsPathsAlone(t *testing.T) {
 	}
 	f.mu.Unlock()
 
-	request(t, s, "GET", at+"api/activity?after=0&limit=5&secret=x&wait=0s", "", append(slices.Clone(cookie), "X-Mine", "x")...)
+	headers := append(slices.Clone(cookie), "X-Mine", "x")
+	request(t, s, "GET", at+"api/activity?after=0&limit=5&secret=x&wait=0s", "", headers...)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if want := []string{"GET /activity?after=0&limit=5&wait=0s"}; !slices.Equal(f.asked, want) {
@@ -325,13 +334,15 @@ func TestServer_TellsThatTheCloudIsAway(t *testing.T) {
 	}
 	running := f.set(nil)
 	resp, text := request(t, s, "GET", at+"api/resources", "", cookie...)
-	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, `"stopped"`) || !strings.Contains(status(), `"stopped"`) {
+	told := strings.Contains(text, `"stopped"`) && strings.Contains(status(), `"stopped"`)
+	if resp.StatusCode != http.StatusServiceUnavailable || !told {
 		t.Errorf("of a cloud that has stopped: %s %s, %s", resp.Status, text, status())
 	}
 	dead := *running
 	dead.Proxy = "127.0.0.1:1"
 	f.set(&dead)
-	if resp, text := request(t, s, "GET", at+"api/resources", "", cookie...); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, `"unreachable"`) {
+	resp, text = request(t, s, "GET", at+"api/resources", "", cookie...)
+	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, `"unreachable"`) {
 		t.Errorf("of a cloud that does not answer: %s %s", resp.Status, text)
 	}
 	f.set(running)

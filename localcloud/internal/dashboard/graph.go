@@ -76,7 +76,7 @@ func draw(resources []resource) drawn {
 		}
 		b := box{w: boxWidth, h: boxHeight}
 		if kind == roleAssignments {
-			// Those on a whole group or subscription would hang in the air.
+			// An assignment on a whole group or subscription has no scope in the drawing.
 			if !known[strings.ToLower(r.Parent)] {
 				continue
 			}

@@ -106,8 +106,10 @@ func TestLayered_UncrossesWhatCanBe(t *testing.T) {
 func TestDraw_LeadsFromWhoHasARoleToItsScope(t *testing.T) {
 	t.Parallel()
 	const group = "/subscriptions/s/resourceGroups/g"
-	vault, who := group+"/providers/Microsoft.KeyVault/vaults/v", group+"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
-	role, whole := vault+"/providers/Microsoft.Authorization/roleAssignments/a", group+"/providers/Microsoft.Authorization/roleAssignments/b"
+	vault := group + "/providers/Microsoft.KeyVault/vaults/v"
+	who := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+	role := vault + "/providers/Microsoft.Authorization/roleAssignments/a"
+	whole := group + "/providers/Microsoft.Authorization/roleAssignments/b"
 	custom := "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions/d"
 	d := draw([]resource{
 		{ID: "/subscriptions/s", Type: "Microsoft.Resources/subscriptions"},
@@ -124,7 +126,9 @@ func TestDraw_LeadsFromWhoHasARoleToItsScope(t *testing.T) {
 	for _, e := range d.Edges {
 		got = append(got, e.Kind+" "+e.From+" "+e.To)
 	}
-	want := []string{"has " + vault + " " + vault + "/secrets/x", "grants " + role + " " + vault, "grants " + who + " " + role}
+	want := []string{
+		"has " + vault + " " + vault + "/secrets/x", "grants " + role + " " + vault, "grants " + who + " " + role,
+	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("edges\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -10,18 +10,19 @@ import (
 	"strings"
 )
 
-// ChangeHeader is in requests that change something. A page of another origin cannot send it without being allowed to by
-// the answer to a preflight request, which nobody here gives.
+// ChangeHeader is a header of requests that change something. A page of another origin can send it only if the answer
+// to a preflight request allows it, and no answer here does.
 const ChangeHeader = "X-Localcloud-Dashboard"
 
-// policy is the Content-Security-Policy: what the page loads comes from this server, and script is never made from text.
+// policy is the Content-Security-Policy: the page loads from this server alone, and never makes script from text.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; trusted-types 'none'"
 
 // guard lets only the browser in which the user opened the URL through to h.
 //
-// A cookie goes to all ports of a host (RFC 6265, section 8.5), so to servers of other users of the machine, too, whose
-// pages the user might open. Its path is random for that reason: browsers send the cookie to URLs below it alone.
+// Browsers send a cookie to all ports of a host (RFC 6265, section 8.5), which may be servers of other users of the
+// machine. The page's path is therefore random, and browsers send the cookie to URLs below it alone.
 func (s *Server) guard(h http.Handler) http.Handler {
 	port := strconv.Itoa(s.port)
 	hosts := []string{"127.0.0.1:" + port, "localhost:" + port}
@@ -41,7 +42,7 @@ func (s *Server) guard(h http.Handler) http.Handler {
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		header.Set("Cache-Control", "no-store")
-		// A name of an attacker's can resolve to 127.0.0.1: it is in the Host header then.
+		// An attacker's name can resolve to 127.0.0.1 (DNS rebinding). The Host header then has that name.
 		if !slices.Contains(hosts, r.Host) {
 			http.Error(w, "Open the page at 127.0.0.1 or localhost.", http.StatusForbidden)
 			return
@@ -66,7 +67,7 @@ func (s *Server) guard(h http.Handler) http.Handler {
 	})
 }
 
-// is reports whether a text is the token, in a time that does not depend on how much of it is right.
+// is reports whether a text is the token. The time it takes does not depend on how much of the text is right.
 func (s *Server) is(token string) bool {
 	return subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) == 1
 }

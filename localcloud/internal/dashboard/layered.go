@@ -19,8 +19,8 @@ const (
 
 type point [2]float64
 
-// layered places boxes in columns, so that edges lead to the right where they can, and returns the points that each edge
-// passes. Boxes without edges come last, in rows as wide as the rest.
+// layered places boxes in columns, with edges that lead to the right where they can. It returns the points that each
+// edge passes. Boxes without edges come last, in rows as wide as the rest.
 //
 // It is the method of Sugiyama, Tagawa and Toda (IEEE Transactions on Systems, Man, and Cybernetics 11, 1981): columns
 // by longest paths, order in them by barycentres, and then places by the least sum of squared lengths that the order
