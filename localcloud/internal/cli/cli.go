@@ -130,6 +130,7 @@ func (c *cloud) command() *cobra.Command {
 		},
 		located(c.envCommand()),
 		located(c.ciTokenCommand()),
+		located(c.dashboardCommand()),
 		&cobra.Command{ // for tests, which skip what needs a real node
 			Use:    "can-run-real-node",
 			Short:  "Fail with the reason if this machine cannot run a real node",
