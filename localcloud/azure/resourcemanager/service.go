@@ -141,7 +141,7 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (Reply, error) 
 // handleAs answers a request of an authenticated principal.
 func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *http.Request) (Reply, error) {
 	t := Parse(r.Method, r.URL.Path)
-	// Packages that compare with package strings would take these letters for s and k.
+	// Packages that compare with package strings would take these letters for i, s and k.
 	if fold.Foreign(t.Path) {
 		return Reply{}, BadRequest("InvalidRequestUri", "The path has characters that no name has.")
 	}
