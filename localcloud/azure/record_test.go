@@ -11,8 +11,9 @@ import (
 
 func TestRecord_OmitsSecrets(t *testing.T) {
 	for what, body := range map[string]string{
-		"a secret's value":  `{"properties": {"value": "marker", "contentType": "kept"}}`,
-		"one of a template": `{"properties": {"template": {"resources": [{"name": "kept", "properties": {"value": "marker"}}]}}}`,
+		"a secret's value": `{"properties": {"value": "marker", "contentType": "kept"}}`,
+		"one of a template": `{"properties": {"template": {"resources": [` +
+			`{"name": "kept", "properties": {"value": "marker"}}]}}}`,
 		"a webhook's URL": `{"properties": {"destination": {"endpointType": "kept",` +
 			`"properties": {"endpointUrl": "https://localhost/?code=marker"}}}}`,
 		"a service principal's secret": `{"properties": {"servicePrincipalProfile": {` +
