@@ -165,19 +165,27 @@ func (v *violations) validateWayIn(args *KeyVaultStackArgs, access PublicNetwork
 	case args.PrivateEndpoint != nil:
 	case access == PublicNetworkDisabled:
 		v.state("publicNetworkAccess", string(access)+" without privateEndpoint", ways)
-	case n != nil && withDefault(n.DefaultAction, FirewallDeny) == FirewallDeny && empty(n.SubnetIDs) &&
-		empty(n.AllowedIPRanges):
+	case n != nil && n.closed():
 		v.state("network", "a firewall that lets nobody in", ways+"; or the nodes' subnet in subnetIds; or their outbound "+
 			"addresses in allowedIpRanges")
 	}
 }
 
+// closed reports whether the firewall rejects everybody.
+func (n *VaultNetworkArgs) closed() bool {
+	return withDefault(n.DefaultAction, FirewallDeny) == FirewallDeny && empty(n.SubnetIDs) && empty(n.AllowedIPRanges)
+}
+
 // notPublic are ranges that never occur on the internet. Key Vault rejects those of RFC 1918.
 var notPublic = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
-	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("10.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("172.16.0.0/12"),
-	netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("224.0.0.0/3"),
 }
 
 func publicRange(text string) bool {

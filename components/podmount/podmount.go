@@ -130,17 +130,17 @@ func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath stri
 		return mountInto(mount, &v, at, list, mountPath, containers, found)
 	}
 	initContainers, mainContainers := into("initContainers", spec.InitContainers), into("containers", spec.Containers)
+	const allowed = "the name of a container or init container of the spec"
 	for i, name := range containers {
-		v.check(found[name], fmt.Sprintf("containers[%d]", i), name, "the name of a container or init container of "+
-			"the spec")
+		v.check(found[name], fmt.Sprintf("containers[%d]", i), name, allowed)
 	}
 	volumes := withVolume(mount, &v, spec.Volumes)
 	if err := v.err(); err != nil {
 		return err
 	}
 	spec.InitContainers, spec.Containers, spec.Volumes = initContainers, mainContainers, volumes
-	if account := mount.Args().ServiceAccountName; spec.ServiceAccountName == nil && spec.ServiceAccount == nil &&
-		account != nil {
+	account := mount.Args().ServiceAccountName
+	if account != nil && spec.ServiceAccountName == nil && spec.ServiceAccount == nil {
 		spec.ServiceAccountName = account.ToStringOutput().ToStringPtrOutput()
 	}
 	return nil

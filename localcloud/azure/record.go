@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
 
-// recorded writes what Resource Manager is sent into a folder, a file for each resource: the last body of a PUT, and the API version.
-// The values of secrets are left out.
+// recorded writes the last PUT of each resource to a file in a folder: the body without secrets, and the API version.
 func recorded(dir string, h http.Handler) http.Handler {
 	var mu sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -64,19 +64,28 @@ func asked(dir string, log *slog.Logger) func(objectID, action string) {
 	}
 }
 
-// hideSecrets overwrites the values of secrets and the URLs of webhooks, which may have a token in them, at every depth: a template has
-// resources in it.
+// secretProperties lists properties that hold a secret, or a URL that may contain a token, wherever they are.
+var secretProperties = []string{"adminPassword", "endpointUrl", "password", "secret", "serviceUri"}
+
+// hideSecrets overwrites secrets at every depth, because a template contains resources. Values of secrets, and of
+// parameters of templates, are called value, like values that are not secret. It ignores case: Resource Manager may
+// still refuse the body.
 func hideSecrets(value any) {
 	switch value := value.(type) {
 	case map[string]any:
-		if properties, ok := value["properties"].(map[string]any); ok {
-			for _, name := range []string{"value", "endpointUrl"} {
-				if properties[name] != nil {
-					properties[name] = "(secret)"
+		for name, one := range value {
+			inside, _ := one.(map[string]any)
+			switch {
+			case one != nil && contains(secretProperties, name):
+				value[name] = "(secret)"
+			case strings.EqualFold(name, "properties"):
+				hideValue(inside)
+			case strings.EqualFold(name, "parameters"):
+				for _, parameter := range inside {
+					parameter, _ := parameter.(map[string]any)
+					hideValue(parameter)
 				}
 			}
-		}
-		for _, one := range value {
 			hideSecrets(one)
 		}
 	case []any:
@@ -84,6 +93,18 @@ func hideSecrets(value any) {
 			hideSecrets(one)
 		}
 	}
+}
+
+func hideValue(of map[string]any) {
+	for name, value := range of {
+		if value != nil && strings.EqualFold(name, "value") {
+			of[name] = "(secret)"
+		}
+	}
+}
+
+func contains(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(one string) bool { return strings.EqualFold(one, name) })
 }
 
 func record(dir string, r *http.Request, content []byte) error {

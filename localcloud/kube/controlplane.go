@@ -93,8 +93,9 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 		return err
 	}
 	const kubeletClient = "kube-apiserver-kubelet-client"
-	toKubelet, err := s.certificate(
-		certificate{name: kubeletClient, user: kubeletClient, groups: []string{"system:masters"}})
+	toKubelet, err := s.certificate(certificate{
+		name: kubeletClient, user: kubeletClient, groups: []string{"system:masters"},
+	})
 	if err != nil {
 		return err
 	}
@@ -148,8 +149,9 @@ func (s *supervisor) runControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	manager, err := s.kubeconfigFile(
-		certificate{name: thirdparty.ControllerManager, user: "system:kube-controller-manager"})
+	manager, err := s.kubeconfigFile(certificate{
+		name: thirdparty.ControllerManager, user: "system:kube-controller-manager",
+	})
 	if err != nil {
 		return err
 	}

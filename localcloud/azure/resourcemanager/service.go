@@ -146,7 +146,7 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (Reply, error) 
 // handleAs answers a request of an authenticated principal.
 func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *http.Request) (Reply, error) {
 	t := Parse(r.Method, r.URL.Path)
-	// Packages that compare with package strings would take these letters for s and k.
+	// Packages that compare with package strings would take these letters for i, s and k.
 	if fold.Foreign(t.Path) {
 		return Reply{}, BadRequest("InvalidRequestUri", "The path has characters that no name has.")
 	}
@@ -414,10 +414,13 @@ var apiVersion = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(-preview)?$`)
 // mayExist reports whether Azure may have an API version of a type that is not served here. All versions up to the
 // newest described one are known, and so are retired ones. Dates in the future do not exist.
 func mayExist(kind *Type, version string) bool {
+	version = fold.Lower(version)
 	described := specs.Versions(kind.Name)
-	date := apiVersion.FindStringSubmatch(fold.Lower(version))
-	return !slices.Contains(kind.Versions, fold.Lower(version)) && date != nil && len(described) > 0 &&
-		date[0] > described[len(described)-1] && date[1] <= time.Now().UTC().Format(time.DateOnly)
+	date := apiVersion.FindStringSubmatch(version)
+	if date == nil || len(described) == 0 || slices.Contains(kind.Versions, version) {
+		return false
+	}
+	return version > described[len(described)-1] && date[1] <= time.Now().UTC().Format(time.DateOnly)
 }
 
 // supported returns the API versions of a type without those that the fault plan retires.

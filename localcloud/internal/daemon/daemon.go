@@ -76,9 +76,9 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, home.WayOut)
 	}
-	clusters := kube.New(
-		kube.Options{Dir: h.Path(home.KubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log},
-	)
+	clusters := kube.New(kube.Options{
+		Dir: h.Path(home.KubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log,
+	})
 	defer clusters.Close()
 	times, err := azure.ParseTimes(have.Times)
 	if err != nil {
