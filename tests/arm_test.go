@@ -69,11 +69,8 @@ func wantSent(t *testing.T, dir, golden string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf(
-			"Resource Manager was sent something else than in %s; where that is meant, run this test with -update.\n%s",
-			golden,
-			firstDifference(string(want), got),
-		)
+		t.Errorf("Resource Manager was sent something else than in %s; where that is meant, run this test with -update.\n%s",
+			golden, firstDifference(string(want), got))
 	}
 }
 

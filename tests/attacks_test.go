@@ -55,11 +55,7 @@ func TestAttack_PrivilegedPodCannotReachTheMachine(t *testing.T) {
 		canary,
 		filepath.Join(c.home, localcloudtest.StateFile),
 		filepath.Join(c.home, "azure", "azure.db"),
-		filepath.Join(
-			clusters[0],
-			"pki",
-			"admin.key",
-		),
+		filepath.Join(clusters[0], "pki", "admin.key"),
 		filepath.Join(clusters[0], "pki", "service-account.key"),
 		"/run/aks/pki/admin.key",
 		"/run/aks/etcd/member",
@@ -158,19 +154,13 @@ spec:
 	c.kubectl(t, "wait", "--for=condition=Ready", "pod/root", "--timeout=60s")
 	if found, _ := filepath.Glob(
 		filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "default", "root", "*"),
-	); len(
-		found,
-	) > 0 {
+	); len(found) > 0 {
 		t.Errorf("a pod with the machine's root has %q", found)
 	}
 	if _, err := c.run(
 		t,
-		strings.Replace(
-			mountingPod(outputs, "sub", outputs.SecretProviderClass),
-			"mountPath: /mnt",
-			"mountPath: /mnt, subPath: ../..",
-			1,
-		),
+		strings.Replace(mountingPod(outputs, "sub", outputs.SecretProviderClass), "mountPath: /mnt",
+			"mountPath: /mnt, subPath: ../..", 1),
 		"kubectl",
 		"apply",
 		"--filename=-",
@@ -228,16 +218,8 @@ spec:
 func TestAttack_AzureRBACDeniesWithoutRole(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	c.up(
-		t,
-		"--node=stand-in",
-		"--config",
-		`entra={"login":"spn"}`,
-		"--config",
-		"disableLocalAccounts=true",
-		"--config",
-		"deployerRoles=true",
-	)
+	c.up(t, "--node=stand-in", "--config", `entra={"login":"spn"}`, "--config", "disableLocalAccounts=true", "--config",
+		"deployerRoles=true")
 	outputs := c.outputs(t)
 	namespace := "/namespaces/" + outputs.Namespace
 	requests := map[string][]string{

@@ -156,12 +156,9 @@ func (c *cloud) signIn(t *testing.T, clientID, assertion string, scope ...string
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 		"client_assertion":      {assertion},
 	}
-	req, err := http.NewRequestWithContext(
-		t.Context(),
-		http.MethodPost,
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
 		"https://login.microsoftonline.com/"+running.Credentials.TenantID+"/oauth2/v2.0/token",
-		strings.NewReader(form.Encode()),
-	)
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,13 +279,8 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 		{"prod", http.MethodGet, groups + "keyvault-bootstrap", groupsVersion, "", false},
 		{"prod", http.MethodPut, credential, identityVersion, trust, false},
 	} {
-		status, content := c.requestAs(
-			t,
-			tokens[one.as],
-			one.method,
-			"https://management.azure.com"+one.path+"?api-version="+one.version,
-			one.body,
-		)
+		status, content := c.requestAs(t, tokens[one.as], one.method,
+			"https://management.azure.com"+one.path+"?api-version="+one.version, one.body)
 		refused := status == http.StatusForbidden && strings.Contains(string(content), "AuthorizationFailed")
 		if one.allowed && status >= 300 || !one.allowed && !refused {
 			t.Errorf("%s: %s %s: %d %s", one.as, one.method, one.path, status, content)
@@ -296,12 +288,8 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 	}
 	// Who encrypts and decrypts with the key, as the engine does below, may do nothing else in its vault.
 	vault, _, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
-	token, refusal := c.signIn(
-		t,
-		made.Identities["preview"].ClientID,
-		c.ciToken(t, "github", "--subject", "repo:acme/shop:pull_request"),
-		"https://vault.azure.net/.default",
-	)
+	token, refusal := c.signIn(t, made.Identities["preview"].ClientID,
+		c.ciToken(t, "github", "--subject", "repo:acme/shop:pull_request"), "https://vault.azure.net/.default")
 	if token == "" {
 		t.Fatal(refusal)
 	}
@@ -320,12 +308,8 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 		}
 	}
 	eventually(t, "the group is gone", func() bool {
-		status, _ := c.request(
-			t,
-			http.MethodGet,
-			"https://management.azure.com"+groups+"tried?api-version="+groupsVersion,
-			"",
-		)
+		status, _ := c.request(t, http.MethodGet, "https://management.azure.com"+groups+"tried?api-version="+groupsVersion,
+			"")
 		return status == http.StatusNotFound
 	})
 }
@@ -380,10 +364,8 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
 			t.Errorf("a job of %s: got %v, want no token", stranger, err)
 		}
-		p.besides = append(
-			slices.Clone(dev),
-			"ARM_OIDC_TOKEN="+c.ciToken(t, "github", "--subject", stranger),
-		) // with dev's for the key
+		p.besides = append(slices.Clone(dev),
+			"ARM_OIDC_TOKEN="+c.ciToken(t, "github", "--subject", stranger)) // with dev's for the key
 		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
 			t.Errorf("a job of %s with the stack's key: got %v, want no token", stranger, err)
 		}
@@ -423,17 +405,8 @@ func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	config := configuredTexts(t, "dev")
 	config["keyvault-aks:existingResourceGroup"], config["keyvault-aks:resourceGroupName"] = "true", group
 	config["keyvault-aks:vaultExpiryEvents"] = `{"emails": ["somebody@example.com"]}` // Event Grid is asked at the subscription, too
-	prod, pullRequest := c.jobOf(
-		t,
-		made,
-		"prod",
-		"repo:acme/shop:environment:prod",
-	), c.jobOf(
-		t,
-		made,
-		"review",
-		"repo:acme@123456/payments@456789:pull_request",
-	)
+	prod, pullRequest := c.jobOf(t, made, "prod", "repo:acme/shop:environment:prod"), c.jobOf(t, made, "review",
+		"repo:acme@123456/payments@456789:pull_request")
 	p := c.newProgramOfJob(t, made, prod, config)
 	before := c.resources(t)
 	p.besides = pullRequest
@@ -456,20 +429,15 @@ func (c *cloud) keyRotation(t *testing.T, made bootstrapped) func() string {
 	t.Helper()
 	host, key, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
 	vault, _, _ := strings.Cut(host, ".")
-	grant(
-		t,
-		c,
+	grant(t, c,
 		"/subscriptions/"+made.SubscriptionID+"/resourceGroups/keyvault-bootstrap/providers/Microsoft.KeyVault/vaults/"+vault,
-		cryptoOfficer,
-	)
+		cryptoOfficer)
 	return func() string {
 		t.Helper()
 		ask := func(method, path string) (bundle struct{ Key struct{ Kid string } }) {
 			owner, _, _ := c.azure(t)
-			token, err := owner.GetToken(
-				t.Context(),
-				policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}},
-			)
+			token, err := owner.GetToken(t.Context(),
+				policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -41,12 +41,7 @@ spec: {to: you}
 	if got := c.kubectl(t, "get", "configmap", "greeting", "--output=jsonpath={.data.greeting}"); got != "good day" {
 		t.Errorf("the chart's ConfigMap says %q: its value, or its post-renderer, is missing", got)
 	}
-	if got := c.kubectl(
-		t,
-		"get",
-		"greetings,pdb,secrets",
-		"--output=name",
-	); !containsAll(
+	if got := c.kubectl(t, "get", "greetings,pdb,secrets", "--output=name"); !containsAll(
 		got,
 		"greeting.example.org/mine",
 		"poddisruptionbudget.policy/listed",

@@ -125,12 +125,7 @@ func TestCI_DeploysWithoutSecret(t *testing.T) {
 	p := newProgram(t, c, ".", config)
 
 	p.besides = c.asJob(t, deployer, change)
-	if _, err := p.tryPulumi(
-		t,
-		"up",
-		"--yes",
-		"--skip-preview",
-	); err == nil ||
+	if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil ||
 		!strings.Contains(err.Error(), "AADSTS700213") {
 		t.Errorf("a pull request's job brings the stack up: %v", err)
 	}
@@ -215,13 +210,8 @@ func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 		fmt.Sprintf(`{"location": "eastus", "properties": {"tenantId": %q, "sku": {"family": "A", "name": "standard"},
 		"enableRbacAuthorization": true, "softDeleteRetentionInDays": 7}}`, c.running(t).Credentials.TenantID),
 	)
-	c.arm(
-		t,
-		http.MethodPut,
-		vault+"/keys/stacks",
-		"2023-07-01",
-		`{"properties": {"kty": "RSA", "keySize": 2048, "keyOps": ["encrypt", "decrypt"]}}`,
-	)
+	c.arm(t, http.MethodPut, vault+"/keys/stacks", "2023-07-01",
+		`{"properties": {"kty": "RSA", "keySize": 2048, "keyOps": ["encrypt", "decrypt"]}}`)
 	c.role(t, vault+"/keys/stacks", "12338af0-0e69-4776-bea7-57ae8d297424", deployer.ObjectID) // Key Vault Crypto User
 	provider := "azurekeyvault://" + name + ".vault.azure.net/keys/stacks"
 
@@ -266,7 +256,7 @@ func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 	}
 	written, err := os.ReadFile(filepath.Join(dir, "Pulumi.kept.yaml"))
 	if err != nil || !bytes.Contains(written, []byte(provider)) || !bytes.Contains(written, []byte("encryptedkey:")) ||
-		holds(written, marker) {
+		containsSecret(written, marker) {
 		t.Errorf("the stack's configuration is %v\n%s", err, written)
 	}
 	read := func(what string, env []string, refused string) {
@@ -281,22 +271,16 @@ func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 	read("who has no role", job(previewer, change), "ForbiddenByRbac")
 	read("a pull request's token", job(deployer, change), "AADSTS700213")
 	owner := c.running(t).Credentials
-	read(
-		"the subscription's owner, who has no role on data",
-		[]string{"AZURE_CLIENT_ID=" + owner.ClientID, "AZURE_CLIENT_SECRET=" + owner.ClientSecret},
-		"ForbiddenByRbac",
-	)
+	read("the subscription's owner, who has no role on data",
+		[]string{"AZURE_CLIENT_ID=" + owner.ClientID, "AZURE_CLIENT_SECRET=" + owner.ClientSecret}, "ForbiddenByRbac")
 	// Neither ARM_* nor a job that may ask for tokens is enough: the engine's client of Key Vault knows AZURE_* alone.
 	read("a job without a file", c.asJob(t, deployer, prod), "DefaultAzureCredential")
 
 	// What a version of the key has sealed, the next does not open: the URL says which version, or the key is not rotated.
 	grant(t, c, vault+"/keys/stacks", cryptoOfficer)
 	credential, options, _ := c.azure(t)
-	keys, err := azkeys.NewClient(
-		"https://"+name+".vault.azure.net/",
-		credential,
-		&azkeys.ClientOptions{ClientOptions: options},
-	)
+	keys, err := azkeys.NewClient("https://"+name+".vault.azure.net/", credential,
+		&azkeys.ClientOptions{ClientOptions: options})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +303,7 @@ func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 func (c *cloud) start(t *testing.T) {
 	t.Helper()
 	out, err := c.command(t, "start", "--node=stand-in").CombinedOutput()
-	c.said.Write(out)
+	c.printed.Write(out)
 	if err != nil {
 		t.Fatalf("localcloud start: %v\n%s", err, out)
 	}

@@ -73,7 +73,7 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		before := devices()
 		code := m.Run()
-		look := func() []string { return slices.Concat(traces(dir), groups(), newIn(devices(), before)) }
+		look := func() []string { return slices.Concat(leftovers(dir), controlGroups(), added(devices(), before)) }
 		left := look()
 		for tries := 0; len(left) > 0 && tries < 50; tries++ { // what was killed may not have ended yet
 			time.Sleep(100 * time.Millisecond)
@@ -91,7 +91,7 @@ const leftBehind = "the tests left this on the machine"
 
 // traces are what local clouds in a folder leave on a machine where it is not taken away: temporary files, such as the
 // Kubernetes provider's kubeconfigs, processes, and mounts. What others do on the machine meanwhile does not count.
-func traces(dir string) []string {
+func leftovers(dir string) []string {
 	found, _ := filepath.Glob(filepath.Join(dir, "*"))
 	found = append(found, processesWith(dir+"/")...)
 	mounts, _ := os.ReadFile("/proc/self/mounts")
@@ -104,7 +104,7 @@ func traces(dir string) []string {
 }
 
 // groups are the control groups of this run's clusters.
-func groups() (found []string) {
+func controlGroups() (found []string) {
 	clusters.Range(func(cluster, _ any) bool {
 		sum := sha256.Sum256([]byte(cluster.(string)))
 		group := "keyvault-aks-" + hex.EncodeToString(sum[:4]) // as the local cloud names it
@@ -133,7 +133,7 @@ func devices() []string {
 	return found
 }
 
-func newIn(after, before []string) []string {
+func added(after, before []string) []string {
 	return slices.DeleteFunc(after, func(one string) bool { return slices.Contains(before, one) })
 }
 
@@ -152,7 +152,7 @@ type cloud struct {
 	built   string // as builtIn makes it
 	home    string
 	program string       // the command
-	said    bytes.Buffer // all that its commands have printed
+	printed bytes.Buffer // all that its commands have printed
 
 	env    []string // what its programs run with
 	envPID int      // of the local cloud that said so
@@ -224,7 +224,7 @@ func needsRealNode(t *testing.T) {
 // logs hold no secrets, which a test proves, and the line that shows one is not kept.
 func (c *cloud) showLogs(t *testing.T) {
 	t.Log(c.localcloud().Logs(30_000))
-	said := c.said.Bytes()
+	said := c.printed.Bytes()
 	t.Logf("what the commands printed:\n%s", said[max(0, len(said)-8000):])
 }
 
@@ -273,7 +273,7 @@ func (c *cloud) tryUp(t *testing.T, args ...string) (printed, lastLine string, e
 	if err == nil {
 		printed, lastLine = withoutLastLine(printed)
 	}
-	c.said.WriteString(printed)
+	c.printed.WriteString(printed)
 	return printed, lastLine, err
 }
 
@@ -293,7 +293,7 @@ func (c *cloud) down(t *testing.T, args ...string) {
 	cmd = exec.Command(cmd.Path, cmd.Args[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.CombinedOutput()
-	c.said.Write(out)
+	c.printed.Write(out)
 	if err != nil {
 		t.Errorf("down: %v\n%s", err, out)
 	}
@@ -337,7 +337,7 @@ func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd
 	return cmd, nil
 }
 
-func (c *cloud) must(t *testing.T, program string, args ...string) string {
+func (c *cloud) mustRun(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	out, err := c.run(t, "", program, args...)
 	if err != nil {
@@ -348,11 +348,11 @@ func (c *cloud) must(t *testing.T, program string, args ...string) string {
 
 func (c *cloud) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	return c.must(t, "kubectl", args...)
+	return c.mustRun(t, "kubectl", args...)
 }
 func (c *cloud) pulumi(t *testing.T, args ...string) string {
 	t.Helper()
-	return c.must(t, "pulumi", append(args, "--non-interactive")...)
+	return c.mustRun(t, "pulumi", append(args, "--non-interactive")...)
 }
 
 // plan is what an up would do, by URN.
@@ -443,10 +443,8 @@ func (c *cloud) readCheckpoint(t *testing.T, into any) {
 	files, err := filepath.Glob(
 		filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "stacks", "keyvault-aks", "*.json"),
 	)
-	files = slices.DeleteFunc(
-		files,
-		func(file string) bool { return filepath.Base(file) == "test.json" },
-	) // a second program's
+	files = slices.DeleteFunc(files,
+		func(file string) bool { return filepath.Base(file) == "test.json" }) // a second program's
 	if err != nil || len(files) != 1 {
 		t.Fatalf("the stacks are %q: %v", files, err)
 	}
@@ -501,12 +499,8 @@ func (c *cloud) azure(t *testing.T) (azcore.TokenCredential, azcore.ClientOption
 	}
 	t.Cleanup(client.CloseIdleConnections)
 	options := azcore.ClientOptions{Transport: client}
-	owner, err := azidentity.NewClientSecretCredential(
-		r.Credentials.TenantID,
-		r.Credentials.ClientID,
-		r.Credentials.ClientSecret,
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: options},
-	)
+	owner, err := azidentity.NewClientSecretCredential(r.Credentials.TenantID, r.Credentials.ClientID,
+		r.Credentials.ClientSecret, &azidentity.ClientSecretCredentialOptions{ClientOptions: options})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -547,13 +541,8 @@ func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[strin
 		}
 		if err := decoder.Decode(&event); err != nil {
 			for pod, refusal := range left {
-				t.Errorf(
-					"pod %s: no FailedMount event with %s, the last said %q: %v",
-					pod,
-					refusal,
-					said[pod],
-					errors.Join(err, ctx.Err()),
-				)
+				t.Errorf("pod %s: no FailedMount event with %s, the last said %q: %v", pod, refusal, said[pod],
+					errors.Join(err, ctx.Err()))
 			}
 			return
 		}
@@ -587,7 +576,7 @@ func processesWith(path string) []string {
 }
 
 // holds says whether a content has a secret, as it is or as it would be in JSON or base64.
-func holds(content []byte, secret string) bool {
+func containsSecret(content []byte, secret string) bool {
 	var asJSON bytes.Buffer
 	plain := json.NewEncoder(&asJSON)
 	plain.SetEscapeHTML(false)
@@ -626,7 +615,7 @@ func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []strin
 			return nil
 		}
 		content, err := os.ReadFile(path)
-		if holds(content, secret) || holds(unzipped(content), secret) {
+		if containsSecret(content, secret) || containsSecret(unzipped(content), secret) {
 			found = append(found, name)
 		}
 		return err

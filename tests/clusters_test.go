@@ -207,11 +207,8 @@ func newSurroundings(t *testing.T, c *cloud, key string) *surroundings {
 		return c.arm(t, http.MethodPut, id, version, body)
 	}
 	put(group, "2022-09-01", `{"location": "eastus"}`)
-	put(
-		networks+"publicIPAddresses/out",
-		networkVersion,
-		`{"location": "eastus", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}`,
-	)
+	put(networks+"publicIPAddresses/out", networkVersion,
+		`{"location": "eastus", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}`)
 	put(networks+"natGateways/out", networkVersion, fmt.Sprintf(
 		`{"location": "eastus", "sku": {"name": "Standard"}, "properties": {"publicIpAddresses": [{"id": "%spublicIPAddresses/out"}]}}`,
 		networks,
@@ -235,9 +232,7 @@ func newSurroundings(t *testing.T, c *cloud, key string) *surroundings {
 		s.disks,
 		"2023-10-02",
 		fmt.Sprintf(
-			`{"location": "eastus", "identity": {"type": "SystemAssigned"}, "properties": {"activeKey": {"keyUrl": %q}}}`,
-			url,
-		),
+			`{"location": "eastus", "identity": {"type": "SystemAssigned"}, "properties": {"activeKey": {"keyUrl": %q}}}`, url),
 	)
 	s.identity = group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/platform"
 	identity := put(s.identity, "2023-01-31", `{"location": "eastus"}`)

@@ -61,11 +61,8 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 
 	t.Run("the cluster is as configured", func(t *testing.T) {
 		c.pulumi(t, "preview", "--expect-no-changes")
-		clusters, err := armcontainerservice.NewManagedClustersClient(
-			r.Credentials.SubscriptionID,
-			owner,
-			armOptions(options),
-		)
+		clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner,
+			armOptions(options))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,11 +88,8 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 	})
 	t.Run("who is in no authorized range does not reach the API server", func(t *testing.T) {
 		authorize := func(ranges ...string) {
-			clusters, err := armcontainerservice.NewManagedClustersClient(
-				r.Credentials.SubscriptionID,
-				owner,
-				armOptions(options),
-			)
+			clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner,
+				armOptions(options))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,13 +98,8 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 				t.Fatal(err)
 			}
 			cluster.Properties.APIServerAccessProfile.AuthorizedIPRanges = to.SliceOfPtrs(ranges...)
-			poller, err := clusters.BeginCreateOrUpdate(
-				t.Context(),
-				"keyvault-demo",
-				outputs.ClusterName,
-				cluster.ManagedCluster,
-				nil,
-			)
+			poller, err := clusters.BeginCreateOrUpdate(t.Context(), "keyvault-demo", outputs.ClusterName,
+				cluster.ManagedCluster, nil)
 			if err == nil {
 				_, err = poller.PollUntilDone(t.Context(), nil)
 			}
@@ -237,11 +226,8 @@ spec:
   - name: v
     csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: second}}
 `)
-		c.wantRefusedMounts(
-			t,
-			"second",
-			map[string]string{"elsewhere": "https://" + outputs.VaultName + ".vault.usgovcloudapi.net/secrets/second"},
-		)
+		c.wantRefusedMounts(t, "second",
+			map[string]string{"elsewhere": "https://" + outputs.VaultName + ".vault.usgovcloudapi.net/secrets/second"})
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		p.pulumi(t, "stack", "rm", "--yes")
 		c.pulumi(t, "preview", "--expect-no-changes")

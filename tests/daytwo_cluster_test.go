@@ -51,19 +51,15 @@ func TestCluster_KeepsObjectsThroughUpgrades(t *testing.T) {
 		apply(t, `systemPool={"name":"next","vmSize":"Standard_D4s_v5"}`, `nodePools=[{"name":"apps"}]`)
 		c.arm(t, http.MethodDelete, outputs.ClusterID+"/agentPools/system", "2024-09-01", "")
 		eventually(t, "the pool is gone", func() bool {
-			status, _ := c.request(
-				t,
-				http.MethodGet,
-				"https://management.azure.com"+outputs.ClusterID+"/agentPools/system?api-version=2024-09-01",
-				"",
-			)
+			status, _ := c.request(t, http.MethodGet,
+				"https://management.azure.com"+outputs.ClusterID+"/agentPools/system?api-version=2024-09-01", "")
 			return status == http.StatusNotFound
 		})
 		wantNothingReplaced(t, c.plan(t, "--refresh"))
 		if t.Failed() {
 			return
 		}
-		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // and sends the cluster as it is
+		c.mustRun(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // and sends the cluster as it is
 		for urn, op := range c.plan(t, "--refresh") {
 			if op != "same" && op != "refresh" {
 				t.Errorf("%s: the plan is to %s it again", urn, op)
@@ -90,7 +86,7 @@ func TestCluster_KeepsObjectsThroughUpgrades(t *testing.T) {
 		if t.Failed() {
 			return
 		}
-		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+		c.mustRun(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
 		apply(t, "imageCleanerHours=48")
 		network := c.wantOutbound(t, outputs, 5)
 		if network["networkPolicy"] != "azure" {
@@ -101,7 +97,7 @@ func TestCluster_KeepsObjectsThroughUpgrades(t *testing.T) {
 			delete(network, "loadBalancerProfile")
 		})
 		wantNothingReplaced(t, c.plan(t, "--refresh"))
-		printed := c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+		printed := c.mustRun(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
 		if !strings.Contains(printed, "outboundType") {
 			t.Errorf("up does not say that the way out is another one: %s", printed)
 		}
@@ -131,7 +127,7 @@ func TestCluster_KeepsObjectsThroughUpgrades(t *testing.T) {
 		registry := group + "/providers/Microsoft.ContainerRegistry/registries/images"
 		c.arm(t, http.MethodPut, registry, "2023-07-01", `{"location": "eastus", "sku": {"name": "Basic"}}`)
 		apply(t, fmt.Sprintf(`containerRegistryIds={"hub":%q}`, registry))
-		role := c.arm(t, http.MethodGet, c.called(t, "cluster-registry-role-hub").ID, "2022-04-01", "")["properties"].(map[string]any)
+		role := c.arm(t, http.MethodGet, c.resourceNamed(t, "cluster-registry-role-hub").ID, "2022-04-01", "")["properties"].(map[string]any)
 		cluster := c.arm(t, http.MethodGet, outputs.ClusterID, "2024-09-01", "")["properties"].(map[string]any)
 		kubelet := cluster["identityProfile"].(map[string]any)["kubeletidentity"].(map[string]any)
 		if role["principalId"] != kubelet["objectId"] {

@@ -60,16 +60,8 @@ func TestDayTwo_PodsFollowTheVault(t *testing.T) {
 		wantEnv(t, "stays", own, theirs)
 	})
 	t.Run("a pod that was made with podmount has the label of workload identity", func(t *testing.T) {
-		labelled := c.kubectl(
-			t,
-			"get",
-			"pods",
-			"-n",
-			"daytwo",
-			"-l",
-			"azure.workload.identity/use=true",
-			"--output=jsonpath={.items[*].metadata.labels.app}",
-		)
+		labelled := c.kubectl(t, "get", "pods", "-n", "daytwo", "-l", "azure.workload.identity/use=true",
+			"--output=jsonpath={.items[*].metadata.labels.app}")
 		if !slices.Contains(strings.Fields(labelled), "mounts") {
 			t.Errorf("those with the label are of %q", labelled)
 		}
@@ -87,15 +79,8 @@ func TestDayTwo_PodsFollowTheVault(t *testing.T) {
 	t.Run("it goes on when the probe's pod goes away, and restarts", func(t *testing.T) {
 		// The driver says now and then whose the Secret is, and Kubernetes deletes what is nobody's any more.
 		eventually(t, "the Secret belongs to the probe's ReplicaSet", func() bool {
-			owners := c.kubectl(
-				t,
-				"get",
-				"secret",
-				"-n",
-				"daytwo",
-				"both",
-				"--output=jsonpath={.metadata.ownerReferences[*].name}",
-			)
+			owners := c.kubectl(t, "get", "secret", "-n", "daytwo", "both",
+				"--output=jsonpath={.metadata.ownerReferences[*].name}")
 			return strings.Contains(owners, "keyvault-probe-")
 		})
 		c.kubectl(t, "delete", "pod", "-n", "daytwo", "-l", "app.kubernetes.io/name=keyvault-probe", "--timeout=120s")
@@ -110,16 +95,8 @@ func TestDayTwo_PodsFollowTheVault(t *testing.T) {
 	pods := func(t *testing.T, deployment string) (uid string) {
 		t.Helper()
 		eventually(t, "there is one pod of "+deployment, func() bool { // and none that is still stopping
-			uid = c.kubectl(
-				t,
-				"get",
-				"pod",
-				"-n",
-				"daytwo",
-				"-l",
-				"app="+deployment,
-				"--output=jsonpath={.items[*].metadata.uid}",
-			)
+			uid = c.kubectl(t, "get", "pod", "-n", "daytwo", "-l", "app="+deployment,
+				"--output=jsonpath={.items[*].metadata.uid}")
 			return len(strings.Fields(uid)) == 1
 		})
 		return uid

@@ -206,9 +206,7 @@ func TestSecrets_CanBeRemovedAndAdoptedAgain(t *testing.T) {
 			v.pulumi(t, "preview", "--expect-no-changes")
 			v.pulumi(t, "destroy", "--yes", "--skip-preview")
 			v.pulumi(t, "stack", "rm", "--yes")
-			if left := c.resources(
-				t,
-			); existing != "" &&
+			if left := c.resources(t); existing != "" &&
 				!slices.ContainsFunc(left, func(id string) bool { return strings.HasSuffix(id, "/secrets/token") }) {
 				t.Error("a destroy deletes what is in a vault of somebody else's")
 			}
@@ -278,10 +276,7 @@ func TestVault_MountsFromAnotherSubscription(t *testing.T) {
 		t.Errorf("secrets in a vault of another subscription: %v", err)
 	}
 	p.configure(t, map[string]string{"secrets": "[]"})
-	if said := p.pulumi(
-		t,
-		"preview",
-	); !strings.Contains(
+	if said := p.pulumi(t, "preview"); !strings.Contains(
 		said,
 		"az keyvault secret set --vault-name kv-hub-daytwo --name second",
 	) {

@@ -99,13 +99,8 @@ func newQueue(t *testing.T, c *cloud) string {
 	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/shared"
 	c.arm(t, http.MethodPut, group, "2022-09-01", `{"location": "eastus"}`)
 	account := group + "/providers/Microsoft.Storage/storageAccounts/" + queueAccount
-	c.arm(
-		t,
-		http.MethodPut,
-		account,
-		"2023-01-01",
-		`{"location": "eastus", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}`,
-	)
+	c.arm(t, http.MethodPut, account, "2023-01-01",
+		`{"location": "eastus", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}`)
 	queue := account + "/queueServices/default/queues/expiry"
 	c.arm(t, http.MethodPut, queue, "2023-01-01", `{}`)
 	grant(t, c, queue, "8a0f0c08-91a1-4084-bc3d-661d67233fed") // Storage Queue Data Message Processor
@@ -118,10 +113,8 @@ const queueAccount = "sharedevents"
 func queued(t *testing.T, c *cloud) (texts []string) {
 	t.Helper()
 	owner, options, _ := c.azure(t)
-	token, err := owner.GetToken(
-		t.Context(),
-		policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}},
-	)
+	token, err := owner.GetToken(t.Context(),
+		policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -269,16 +269,8 @@ func main() {}
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(
-				untilEnding(t),
-				"go",
-				"build",
-				"-overlay",
-				overlay,
-				"-o",
-				filepath.Join(dir, "program"),
-				".",
-			)
+			cmd := exec.CommandContext(untilEnding(t), "go", "build", "-overlay", overlay, "-o", filepath.Join(dir, "program"),
+				".")
 			cmd.Dir, cmd.Env = source, append(os.Environ(), "GOFLAGS="+programFlags, "GOWORK=off")
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "main.go:10:") || !strings.Contains(string(out), one.want) {
@@ -312,10 +304,7 @@ func TestLanguages_UseThisVersion(t *testing.T) {
 					t.Errorf("%s takes %+v, and this is %s", file, of, version)
 				}
 				readme, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "README.md"))
-				if _, said, ok := strings.Cut(
-					string(readme),
-					"plugin install resource keyvaultaks ",
-				); ok &&
+				if _, said, ok := strings.Cut(string(readme), "plugin install resource keyvaultaks "); ok &&
 					!strings.HasPrefix(said, version+" ") {
 					t.Errorf("the README beside %s installs another version than %s", file, version)
 				}
@@ -335,16 +324,8 @@ func (c *cloud) installPackage(t *testing.T) {
 	if err != nil {
 		t.Fatalf("building the package's plugin: %v\n%s", err, dir)
 	}
-	c.pulumi(
-		t,
-		"plugin",
-		"install",
-		"resource",
-		"keyvaultaks",
-		packageVersion(t),
-		"--file",
-		filepath.Join(dir, "pulumi-resource-keyvaultaks"),
-	)
+	c.pulumi(t, "plugin", "install", "resource", "keyvaultaks", packageVersion(t), "--file",
+		filepath.Join(dir, "pulumi-resource-keyvaultaks"))
 	t.Cleanup(func() {
 		programs, _ := filepath.Glob("/proc/[0-9]*/exe")
 		for _, of := range programs {
@@ -449,10 +430,8 @@ func (p *program) getPackages(t *testing.T) {
 func (p *program) takePackages(t *testing.T, of *program) {
 	t.Helper()
 	for _, name := range []string{"node_modules", "sdks"} {
-		err := errors.Join(
-			os.RemoveAll(filepath.Join(p.dir, name)),
-			os.Symlink(filepath.Join(of.dir, name), filepath.Join(p.dir, name)),
-		)
+		err := errors.Join(os.RemoveAll(filepath.Join(p.dir, name)),
+			os.Symlink(filepath.Join(of.dir, name), filepath.Join(p.dir, name)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -462,14 +441,8 @@ func (p *program) takePackages(t *testing.T, of *program) {
 // compiles has TypeScript's compiler check the program, strictly.
 func (p *program) compiles(t *testing.T) {
 	t.Helper()
-	cmd := exec.CommandContext(
-		untilEnding(t),
-		filepath.Join(p.dir, "node_modules", ".bin", "tsc"),
-		"--strict",
-		"--noEmit",
-		"--project",
-		p.dir,
-	)
+	cmd := exec.CommandContext(untilEnding(t), filepath.Join(p.dir, "node_modules", ".bin", "tsc"), "--strict", "--noEmit",
+		"--project", p.dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("tsc: %v\n%s", err, out)
 	}
@@ -479,15 +452,8 @@ func (p *program) compiles(t *testing.T) {
 func generateSDK(t *testing.T, language, dir string) {
 	t.Helper()
 	cmd := exec.CommandContext(untilEnding(t), "go", "run", ".", "-language", language, "-out", dir)
-	cmd.Dir, cmd.Env = filepath.Join(
-		checkout,
-		"tests",
-		"sdks",
-	), append(
-		os.Environ(),
-		"GOFLAGS="+programFlags,
-		"GOWORK=off",
-	)
+	cmd.Dir, cmd.Env = filepath.Join(checkout, "tests", "sdks"), append(os.Environ(), "GOFLAGS="+programFlags,
+		"GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

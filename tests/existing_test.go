@@ -104,11 +104,7 @@ func TestForeignObjects_AreLeftAlone(t *testing.T) {
 		p := newProgram(t, c, "tests/programs/theirprovider", map[string]string{
 			"kubeconfig!": c.kubeconfig(t), "namespace": "somebody", "className": "taken", "secret": "first",
 		})
-		if _, err := p.tryPulumi(
-			t,
-			"up",
-			"--yes",
-		); err == nil ||
+		if _, err := p.tryPulumi(t, "up", "--yes"); err == nil ||
 			!strings.Contains(err.Error(), "SecretProviderClass somebody/taken ") {
 			t.Errorf("up ends with %v", err)
 		}
@@ -202,12 +198,7 @@ func TestForeignObjects_AreLeftAlone(t *testing.T) {
 			"workloads":             workload(`{"namespace":"second","testPod":{"name":"second"}}`)["workloads"],
 		} {
 			p.configure(t, map[string]string{key: value})
-			if _, err := p.tryPulumi(
-				t,
-				"up",
-				"--yes",
-				"--skip-preview",
-			); err == nil ||
+			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil ||
 				!strings.Contains(err.Error(), "existing") {
 				t.Errorf("with %s up ends with %v", key, err)
 			}
@@ -226,12 +217,7 @@ func TestForeignObjects_AreLeftAlone(t *testing.T) {
 		before := uid()
 		const lost = "urn:pulumi:test::keyvault-aks::keyvaultaks:index:WorkloadIdentity$kubernetes:core/v1:Namespace::second-namespace-second"
 		p.pulumi(t, "state", "delete", lost, "--target-dependents", "--yes")
-		if _, err := p.tryPulumi(
-			t,
-			"up",
-			"--yes",
-			"--skip-preview",
-		); err == nil ||
+		if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil ||
 			!strings.Contains(err.Error(), "adoptObjects") {
 			t.Errorf("up ends with %v", err)
 		}
@@ -273,12 +259,9 @@ func (c *cloud) ofSomebody(t *testing.T) objectsOf {
 	t.Helper()
 	var list struct{ Items []map[string]any }
 	found := objectsOf{}
-	c.get(
-		t,
-		&list,
+	c.get(t, &list,
 		"namespaces,configmaps,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments.apps",
-		"--show-managed-fields",
-	)
+		"--show-managed-fields")
 	for _, o := range list.Items {
 		metadata := o["metadata"].(map[string]any)
 		if metadata["namespace"] != "somebody" && metadata["name"] != "somebody" {

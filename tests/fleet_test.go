@@ -92,7 +92,7 @@ func TestWorkloads_RemovesOneOfFifty(t *testing.T) {
 	grant(t, c, c.outputs(t).VaultID, secretsOfficer)
 
 	t.Run("each workload has what the file says", func(t *testing.T) { c.wantFleet(t, fleet) })
-	t.Run("there is nothing else", func(t *testing.T) { c.isWhole(t) })
+	t.Run("there is nothing else", func(t *testing.T) { c.wantComplete(t) })
 	before := c.fleetHas(t)
 	out := fleet[fleetSize/2]
 	rest := slices.DeleteFunc(slices.Clone(fleet), func(w fleetWorkload) bool { return w.name == out.name })
@@ -115,7 +115,7 @@ func TestWorkloads_RemovesOneOfFifty(t *testing.T) {
 	})
 	t.Run("the others are as they were, and there is nothing to do", func(t *testing.T) {
 		c.wantFleet(t, rest)
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
 }
 

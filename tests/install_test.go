@@ -44,15 +44,9 @@ func TestInstall_NeedsNoCheckout(t *testing.T) {
 	})
 	install := exec.CommandContext(untilEnding(t), "go", "install", released.Path+"/cmd/localcloud@"+released.Version)
 	install.Dir = bin
-	install.Env = append(
-		os.Environ(),
-		"GOBIN="+bin,
-		"GOPROXY=file://"+proxy+",file://"+filepath.Join(modules, "cache", "download"),
-		"GOSUMDB=off",
-		"GOWORK=off",
-		"GOFLAGS=-mod=mod -modcacherw -trimpath -gcflags=all=-dwarf=false -ldflags=-s",
-		"GOMAXPROCS=",
-	)
+	install.Env = append(os.Environ(), "GOBIN="+bin,
+		"GOPROXY=file://"+proxy+",file://"+filepath.Join(modules, "cache", "download"), "GOSUMDB=off", "GOWORK=off",
+		"GOFLAGS=-mod=mod -modcacherw -trimpath -gcflags=all=-dwarf=false -ldflags=-s", "GOMAXPROCS=")
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("go install: %v\n%s", err, out)
 	}

@@ -61,7 +61,7 @@ func TestScenario_InterruptedTestsLeaveNothing(t *testing.T) {
 		if err := cmd.Wait(); err == nil || !wasInterrupted.Match(printed.Bytes()) {
 			t.Errorf("the test was not interrupted: %v\n%s", err, printed.Bytes())
 		}
-		if left := traces(dir); len(left) > 0 || bytes.Contains(printed.Bytes(), []byte(leftBehind)) {
+		if left := leftovers(dir); len(left) > 0 || bytes.Contains(printed.Bytes(), []byte(leftBehind)) {
 			t.Errorf("this is left: %q\n%s", left, printed.Bytes())
 		}
 	})

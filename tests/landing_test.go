@@ -51,20 +51,9 @@ func TestExistingResourceGroup_IsNotChanged(t *testing.T) {
 			Listed: slices.DeleteFunc(c.resources(t), func(id string) bool { // the vault is kept for seven days
 				return strings.Contains(id, "/deletedvaults/")
 			}),
-			Roles: c.arm(
-				t,
-				http.MethodGet,
-				subscription+"/providers/Microsoft.Authorization/roleAssignments",
-				"2022-04-01",
-				"",
-			),
-			Settings: c.arm(
-				t,
-				http.MethodGet,
-				group+"/providers/Microsoft.Insights/diagnosticSettings",
-				"2021-05-01-preview",
-				"",
-			),
+			Roles: c.arm(t, http.MethodGet, subscription+"/providers/Microsoft.Authorization/roleAssignments", "2022-04-01", ""),
+			Settings: c.arm(t, http.MethodGet, group+"/providers/Microsoft.Insights/diagnosticSettings", "2021-05-01-preview",
+				""),
 		}
 	}
 	before := there()

@@ -37,5 +37,5 @@ func TestSecretMount_WaitsForItsKind(t *testing.T) {
 	if lastLine == "" {
 		t.Error("the pod reads nothing")
 	}
-	c.isWhole(t)
+	c.wantComplete(t)
 }

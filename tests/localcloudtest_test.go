@@ -24,7 +24,7 @@ func TestStop_KeepsState(t *testing.T) {
 	localcloud := func(args ...string) string {
 		t.Helper()
 		out, err := c.command(t, args...).CombinedOutput()
-		c.said.Write(out)
+		c.printed.Write(out)
 		if err != nil {
 			t.Fatalf("localcloud %s: %v\n%s", args[0], err, out)
 		}
@@ -64,10 +64,7 @@ func TestStop_KeepsState(t *testing.T) {
 		"sh",
 		"-c",
 		`pulumi stack ls --all --json; echo "[$PULUMI_STACK]"`,
-	); !strings.Contains(
-		out,
-		"[]\n[]",
-	) {
+	); !strings.Contains(out, "[]\n[]") {
 		t.Errorf("run printed\n%s", out)
 	}
 }

@@ -128,12 +128,8 @@ func classSchema(t *testing.T, dir string) {
 			}
 		}
 	}
-	content := moduleFile(
-		t,
-		"secrets-store-csi-driver",
-		"sigs.k8s.io/secrets-store-csi-driver",
-		"deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml",
-	)
+	content := moduleFile(t, "secrets-store-csi-driver", "sigs.k8s.io/secrets-store-csi-driver",
+		"deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml")
 	if err := yaml.Unmarshal(content, &crd); err != nil {
 		t.Fatal(err)
 	}

@@ -161,9 +161,7 @@ func fillVault(t *testing.T, c *cloud, uri string, secrets *azsecrets.Client, ke
 	}
 	for round := range versionsOfEach {
 		for i, name := range []string{"a", "b", "1", "null", "true", "-"} {
-			value := hex.EncodeToString(
-				bytes.Repeat([]byte{byte(16*round + i + 1)}, 6),
-			) + "0a" + hex.EncodeToString(
+			value := hex.EncodeToString(bytes.Repeat([]byte{byte(16*round + i + 1)}, 6)) + "0a" + hex.EncodeToString(
 				[]byte(name),
 			)
 			value += strings.Repeat("0", (8-len(value)%8)%8)

@@ -176,15 +176,8 @@ func newGuide(t *testing.T, c *cloud) *guide {
 	}
 	g.apply(
 		t,
-		fmt.Sprintf(
-			guideObjects,
-			made["clientId"],
-			"mykeyvault4711",
-			r.Credentials.TenantID,
-		)+fmt.Sprintf(
-			guidePods,
-			guidePod,
-		),
+		fmt.Sprintf(guideObjects, made["clientId"], "mykeyvault4711", r.Credentials.TenantID)+fmt.Sprintf(guidePods,
+			guidePod),
 	)
 	g.kubectl(t, "wait", "--for=condition=Ready", "pod/"+guidePod, "--timeout=90s")
 	return g
@@ -242,12 +235,8 @@ func (g *guide) has(t *testing.T) map[string]string {
 		has[what] = g.kubectl(t, "exec", guidePod, "--", "cat", "/mnt/secrets-store/"+file)
 	}
 	for _, object := range []string{"namespace/apps", "serviceaccount/workload-identity-sa", "secretproviderclass/azure-kvname-wi", "pod/" + guidePod} {
-		has[object] = g.kubectl(
-			t,
-			"get",
-			object,
-			"--output=jsonpath={.metadata.uid} {.status.containerStatuses[*].containerID}",
-		)
+		has[object] = g.kubectl(t, "get", object,
+			"--output=jsonpath={.metadata.uid} {.status.containerStatuses[*].containerID}")
 	}
 	return has
 }
@@ -280,19 +269,10 @@ func (p *program) take(t *testing.T, ids map[string]string) {
 		t.Fatal(err)
 	}
 	p.pulumi(t, "preview", "--import-file", "resources.json")
-	fill := exec.CommandContext(
-		untilEnding(t),
-		"go",
-		"run",
-		"./examples/moving",
-		filepath.Join(p.dir, "resources.json"),
-		filepath.Join(p.dir, "ids"),
-	)
-	fill.Dir, fill.Env = checkout, append(
-		os.Environ(),
-		"GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
-		"GOWORK=off",
-	)
+	fill := exec.CommandContext(untilEnding(t), "go", "run", "./examples/moving", filepath.Join(p.dir, "resources.json"),
+		filepath.Join(p.dir, "ids"))
+	fill.Dir, fill.Env = checkout, append(os.Environ(),
+		"GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off")
 	filled, err := fill.Output()
 	if err == nil {
 		err = os.WriteFile(filepath.Join(p.dir, "import.json"), filled, 0o600)

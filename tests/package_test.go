@@ -22,20 +22,10 @@ import (
 // packagePlugin builds the plugin of the Pulumi package, and returns the folder it is in.
 var packagePlugin = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(checkout, "bin", "package")
-	cmd := exec.CommandContext(
-		ending,
-		"go",
-		"build",
-		"-o",
-		filepath.Join(dir, "pulumi-resource-keyvaultaks"),
-		"./provider",
-	)
-	cmd.Dir, cmd.Env = checkout, append(
-		os.Environ(),
-		"GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
-		"GOWORK=off",
-		"GOMAXPROCS=",
-	)
+	cmd := exec.CommandContext(ending, "go", "build", "-o", filepath.Join(dir, "pulumi-resource-keyvaultaks"),
+		"./provider")
+	cmd.Dir, cmd.Env = checkout, append(os.Environ(),
+		"GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off", "GOMAXPROCS=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return string(out), err
@@ -75,10 +65,7 @@ func (p *program) write(t *testing.T, source string) {
 		t.Fatalf("getting the language host: %v\n%s", err, host)
 	}
 	source += fmt.Sprintf(
-		"plugins:\n  providers: [{name: keyvaultaks, path: %q}]\n  languages: [{name: yaml, path: %q}]\n",
-		plugin,
-		host,
-	)
+		"plugins:\n  providers: [{name: keyvaultaks, path: %q}]\n  languages: [{name: yaml, path: %q}]\n", plugin, host)
 	if err := os.WriteFile(filepath.Join(p.dir, "Pulumi.yaml"), []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -226,12 +213,8 @@ func TestPackage_DeploysComponentsFromYAML(t *testing.T) {
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 	for urn, r := range p.resources(t) {
 		if before, ok := made[urn]; ok && !reflect.DeepEqual(before.ResourceHooks, r.ResourceHooks) {
-			t.Errorf(
-				"an update without changes names the hooks of %s %v, and not %v",
-				urn,
-				r.ResourceHooks,
-				before.ResourceHooks,
-			)
+			t.Errorf("an update without changes names the hooks of %s %v, and not %v", urn, r.ResourceHooks,
+				before.ResourceHooks)
 		}
 	}
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")

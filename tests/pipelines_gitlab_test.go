@@ -142,10 +142,8 @@ func (r *ci) onGitLab(t *testing.T, p pipeline) map[string]result {
 	jobs, workflow := gitlabFileJobs(t, []byte(r.git(t, "show", ref+":"+gitlabFile)))
 	results := map[string]result{}
 	ruled := func(rules []struct{ If, When string }) bool {
-		return slices.ContainsFunc(
-			rules,
-			func(rule struct{ If, When string }) bool { return holdsFor(t, rule.If, variables) },
-		)
+		return slices.ContainsFunc(rules,
+			func(rule struct{ If, When string }) bool { return holdsFor(t, rule.If, variables) })
 	}
 	if !ruled(workflow) {
 		return results
@@ -174,14 +172,8 @@ func (r *ci) runGitLabJob(t *testing.T, of gitlabJob, variables map[string]strin
 	}
 	for name, token := range of.IDTokens {
 		audience := os.Expand(token.Aud, func(name string) string { return all[name] })
-		all[name] = r.ciToken(
-			t,
-			"gitlab",
-			"--subject",
-			"project_path:"+r.gitlab+":ref_type:"+kind+":ref:"+ref,
-			"--audience",
-			audience,
-		)
+		all[name] = r.ciToken(t, "gitlab", "--subject", "project_path:"+r.gitlab+":ref_type:"+kind+":ref:"+ref, "--audience",
+			audience)
 	}
 	for name, value := range all {
 		env = append(env, name+"="+value)

@@ -40,20 +40,9 @@ func TestLocalCloudWorkflow_RestoresCachedPrograms(t *testing.T) {
 	for _, run := range []string{"1", "2"} {
 		home, workspace := filepath.Join(dir, run), filepath.Join(dir, run, "program")
 		copyCheckout(t, workspace)
-		env := append(
-			os.Environ(),
-			"HOME="+home,
-			"GOCACHE="+folders[0],
-			"GOMODCACHE="+folders[1],
-			"PATH="+filepath.Join(
-				checkout,
-				"bin",
-			)+":"+os.Getenv(
-				"PATH",
-			),
-			"XDG_CACHE_HOME="+filepath.Join(home, ".cache"),
-			"XDG_STATE_HOME="+filepath.Join(home, "s"),
-		)
+		env := append(os.Environ(), "HOME="+home, "GOCACHE="+folders[0], "GOMODCACHE="+folders[1],
+			"PATH="+filepath.Join(checkout, "bin")+":"+os.Getenv("PATH"), "XDG_CACHE_HOME="+filepath.Join(home, ".cache"),
+			"XDG_STATE_HOME="+filepath.Join(home, "s"))
 		if run == "1" {
 			env = append(env, "XDG_CACHE_HOME="+theirs) // of a machine on which they are built already
 		} else if err := os.Rename(filepath.Join(dir, "1", archive), filepath.Join(home, archive)); err != nil {

@@ -70,12 +70,8 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			seen := watchCommandLines(t, []string{"the-request-token", tokenFor(forPulumi), tokenFor(forAzure), "pul-access"})
-			cmd := exec.CommandContext(
-				untilEnding(t),
-				"bash",
-				"-c",
-				`. deploy/ci/common.sh; sign_in; cat "$AZURE_FEDERATED_TOKEN_FILE"; sleep 2`,
-			)
+			cmd := exec.CommandContext(untilEnding(t), "bash", "-c",
+				`. deploy/ci/common.sh; sign_in; cat "$AZURE_FEDERATED_TOKEN_FILE"; sleep 2`)
 			cmd.Dir = checkout
 			cmd.Env = append(
 				os.Environ(),
@@ -108,15 +104,9 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 	t.Run("a job that may not ask for a token is not signed in", func(t *testing.T) {
 		cmd := exec.CommandContext(untilEnding(t), "bash", "-c", `. deploy/ci/common.sh; sign_in`)
 		cmd.Dir = checkout
-		cmd.Env = append(
-			os.Environ(),
-			"ACTIONS_ID_TOKEN_REQUEST_URL="+server.URL+"/idtoken?",
-			"ACTIONS_ID_TOKEN_REQUEST_TOKEN=another",
-			"ARM_CLIENT_ID=a",
-			"ARM_TENANT_ID=b",
-			"ARM_SUBSCRIPTION_ID=c",
-			"TMPDIR="+t.TempDir(),
-		)
+		cmd.Env = append(os.Environ(), "ACTIONS_ID_TOKEN_REQUEST_URL="+server.URL+"/idtoken?",
+			"ACTIONS_ID_TOKEN_REQUEST_TOKEN=another", "ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c",
+			"TMPDIR="+t.TempDir())
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(fmt.Sprint(string(out)), "401") {
 			t.Errorf("%v\n%s", err, out)
 		}

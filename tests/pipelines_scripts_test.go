@@ -120,15 +120,9 @@ func TestScripts_FindDeployedCommit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			history := "echo '[\n" + strings.Join(one.history, ",\n") + "\n]'"
-			out, dir, _, err := script(
-				t,
-				`dir=$(deployed dev); [[ -z $dir ]] || git -C "$dir" rev-parse HEAD | sed "s/$HEAD/HEAD/"`,
-				history,
-			)
-			if refused := strings.Contains(
-				one.want,
-				" ",
-			); (err != nil) != refused || !strings.Contains(out, one.want) ||
+			out, dir, _, err := script(t,
+				`dir=$(deployed dev); [[ -z $dir ]] || git -C "$dir" rev-parse HEAD | sed "s/$HEAD/HEAD/"`, history)
+			if refused := strings.Contains(one.want, " "); (err != nil) != refused || !strings.Contains(out, one.want) ||
 				one.want == "" && out != "" {
 				t.Errorf("%v: %s, want %q", err, out, one.want)
 			}
@@ -162,11 +156,8 @@ esac`)
 // longer than GitHub takes.
 func TestScripts_QuoteOutput(t *testing.T) {
 	t.Parallel()
-	out, dir, left, err := script(
-		t,
-		`. "$CI_SCRIPTS/preview.sh" dev prod`,
-		`printf 'one\r@everyone\r\n# two\n'; yes '' | head -n 30000; printf 'one\r@everyone\r\n# two\n'`,
-	)
+	out, dir, left, err := script(t, `. "$CI_SCRIPTS/preview.sh" dev prod`,
+		`printf 'one\r@everyone\r\n# two\n'; yes '' | head -n 30000; printf 'one\r@everyone\r\n# two\n'`)
 	if err != nil {
 		t.Fatalf("%v\n%.500s", err, out)
 	}

@@ -457,13 +457,11 @@ func (r *ci) runJob(
 				"number": fmt.Sprint(e.pull), "head": map[string]any{"repo": map[string]any{"full_name": head}},
 			}},
 		},
-		"secrets": anyValues(
-			r.secrets,
-		),
-		"needs":  needs,
-		"matrix": anyValues(matrix),
-		"inputs": inputs,
-		"runner": map[string]any{"os": "Linux", "arch": "X64"},
+		"secrets": anyValues(r.secrets),
+		"needs":   needs,
+		"matrix":  anyValues(matrix),
+		"inputs":  inputs,
+		"runner":  map[string]any{"os": "Linux", "arch": "X64"},
 	}
 	environment := evaluated(t, of.Environment, context)
 	vars := maps.Clone(r.vars[""])
@@ -877,16 +875,10 @@ func TestWorkflows_AreValid(t *testing.T) {
 			}
 		}
 		for line := range strings.Lines(string(content)) {
-			if _, used, ok := strings.Cut(
-				line,
-				"uses: ",
-			); ok && !strings.HasPrefix(used, "./") &&
+			if _, used, ok := strings.Cut(line, "uses: "); ok && !strings.HasPrefix(used, "./") &&
 				!pinned.MatchString(strings.TrimSpace(used)) {
-				t.Errorf(
-					"%s uses %s, which is not pinned by its commit, with the version in a comment",
-					name,
-					strings.TrimSpace(used),
-				)
+				t.Errorf("%s uses %s, which is not pinned by its commit, with the version in a comment", name,
+					strings.TrimSpace(used))
 			}
 		}
 		w, errs := actionlint.Parse(content)
@@ -928,14 +920,8 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		r.git(t, "checkout", "--quiet", "-b", "change")
 		r.change(t, "Pulumi.dev.yaml", "name: my-secret\n", "name: my-secret\n      rotateEvery: P30D\n")
 		for range 2 {
-			r.succeed(
-				t,
-				event{name: "pull_request", ref: "refs/heads/change", pull: 5},
-				"preview/preview",
-				"preview/comment",
-				"test/test",
-				"test/lint",
-			)
+			r.succeed(t, event{name: "pull_request", ref: "refs/heads/change", pull: 5}, "preview/preview", "preview/comment",
+				"test/test", "test/lint")
 			said := r.asked(t)
 			for _, want := range []string{"gh pr comment 5 --edit-last --create-if-none", "### Preview of dev", "### Preview of prod", "create"} {
 				if !strings.Contains(said, want) {
@@ -971,9 +957,7 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 				t.Errorf("a tag comes up in dev: %v", results)
 			}
 		}
-		if said := r.asked(
-			t,
-		); !strings.Contains(said, "- The first.") ||
+		if said := r.asked(t); !strings.Contains(said, "- The first.") ||
 			strings.Count(said, "gh release create v0.1.0") != 1 ||
 			strings.Count(said, "dist/pulumi-resource-keyvaultaks-v0.1.0-linux-amd64.tar.gz dist/SHA256SUMS") != 2 {
 			t.Errorf("gh was asked\n%s", said)
@@ -982,11 +966,8 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 	drift := event{name: "schedule", ref: "refs/heads/main", workflow: "drift"}
 	t.Run("what somebody else has changed is found, and reported in one issue", func(t *testing.T) {
 		// Azure lists further pools in the cluster, too, which a stack with some has yet to see.
-		r.succeed(
-			t,
-			event{name: "workflow_dispatch", ref: "refs/tags/v0.1.0", workflow: "deploy", refresh: true},
-			"deploy/prod",
-		)
+		r.succeed(t, event{name: "workflow_dispatch", ref: "refs/tags/v0.1.0", workflow: "deploy", refresh: true},
+			"deploy/prod")
 		r.succeed(t, drift, "drift/drift")
 		if said := r.asked(t); said != "" {
 			t.Errorf("without drift gh was asked\n%s", said)
@@ -1005,11 +986,8 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 			strings.Contains(said, "Drift of prod") {
 			t.Errorf("gh was asked\n%s", said)
 		}
-		r.succeed(
-			t,
-			event{name: "workflow_dispatch", ref: "refs/heads/main", workflow: "deploy", refresh: true},
-			"deploy/dev",
-		)
+		r.succeed(t, event{name: "workflow_dispatch", ref: "refs/heads/main", workflow: "deploy", refresh: true},
+			"deploy/dev")
 		r.succeed(t, drift, "drift/drift")
 	})
 	rotation := event{name: "schedule", ref: "refs/heads/main", workflow: "rotate"}
@@ -1036,13 +1014,9 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		},
 	)
 	t.Run("after an up that failed, the next one goes on", func(t *testing.T) {
-		r.change(
-			t,
-			"Pulumi.dev.yaml",
-			`keyvault-aks:vaultRetentionDays: "7"`,
-			"keyvault-aks:tags: {team: a}\n  keyvault-aks:vaultRetentionDays: \"7\"",
-		)
-		r.fail(t, "rules: [{rate: 1, method: PUT, path: '/managedClusters/', status: 400}]")
+		r.change(t, "Pulumi.dev.yaml", `keyvault-aks:vaultRetentionDays: "7"`,
+			"keyvault-aks:tags: {team: a}\n  keyvault-aks:vaultRetentionDays: \"7\"")
+		r.setFaults(t, "rules: [{rate: 1, method: PUT, path: '/managedClusters/', status: 400}]")
 		if results := r.on(t, event{name: "push", ref: "refs/heads/main"}); results["deploy/dev"].status != "failure" {
 			t.Errorf("up: %v", results)
 		}
@@ -1058,19 +1032,8 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		r.change(t, "Pulumi.prod.yaml", "length: 64", "length: 65")
 		r.git(t, "tag", "v0.2.0")
 		keeps := func() string {
-			return r.resource(
-				t,
-				"prod",
-				"vault-vault",
-			).ID + r.resource(
-				t,
-				"prod",
-				"cluster-cluster",
-			).ID + r.secret(
-				t,
-				"prod",
-				"billing-db",
-			)
+			return r.resource(t, "prod", "vault-vault").ID + r.resource(t, "prod", "cluster-cluster").ID + r.secret(t, "prod",
+				"billing-db")
 		}
 		kept, first := keeps(), r.secret(t, "prod", "my-secret")
 		r.succeed(t, event{name: "push", ref: "refs/tags/v0.2.0"}, "deploy/prod")
@@ -1255,12 +1218,8 @@ func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 	}
 
 	// One that is cancelled ends what it has begun, and gives the lock back.
-	r.change(
-		t,
-		"Pulumi.dev.yaml",
-		"keyvault-aks:secrets:\n",
-		"keyvault-aks:secrets:\n    - name: cancelled\n      generate: {length: 20}\n",
-	)
+	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n",
+		"keyvault-aks:secrets:\n    - name: cancelled\n      generate: {length: 20}\n")
 	when(func(end jobEnd) { end.interrupt() }, "vault-value-cancelled creat")
 	if cancelled := up(); cancelled.status != "failure" {
 		t.Errorf("the up that was cancelled: %s\n%s", cancelled.status, cancelled.printed)
@@ -1271,12 +1230,8 @@ func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 	}
 
 	// While one is at work another comes.
-	r.change(
-		t,
-		"Pulumi.dev.yaml",
-		"keyvault-aks:secrets:\n",
-		"keyvault-aks:secrets:\n    - name: another\n      generate: {length: 20}\n",
-	)
+	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n",
+		"keyvault-aks:secrets:\n    - name: another\n      generate: {length: 20}\n")
 	var second result
 	when(func(jobEnd) {
 		r.watch = nil

@@ -83,7 +83,7 @@ func (c *cloud) upOf(t *testing.T, i installed, args ...string) (string, error) 
 	if err == nil {
 		printed, _ = withoutLastLine(printed)
 	}
-	c.said.WriteString(printed)
+	c.printed.WriteString(printed)
 	return printed, err
 }
 
@@ -160,7 +160,7 @@ func TestPlugins_OtherPackagesUseInstalled(t *testing.T) {
 		cmd := c.command(t, args...)
 		cmd.Env = append(os.Environ(), theirs)
 		out, err := cmd.CombinedOutput()
-		c.said.Write(out)
+		c.printed.Write(out)
 		return string(out), err
 	}
 	out, err := localcloud("up", "--node=stand-in")
@@ -171,17 +171,8 @@ func TestPlugins_OtherPackagesUseInstalled(t *testing.T) {
 	if out, err := localcloud("start", "--node=stand-in"); err != nil {
 		t.Fatalf("start: %v\n%s", err, out)
 	}
-	install := exec.CommandContext(
-		untilEnding(t),
-		filepath.Join(c.home, "engine", "pulumi"),
-		"plugin",
-		"install",
-		"resource",
-		"keyvaultaks",
-		packageVersion(t),
-		"--file",
-		filepath.Join(built, "pulumi-resource-keyvaultaks"),
-	)
+	install := exec.CommandContext(untilEnding(t), filepath.Join(c.home, "engine", "pulumi"), "plugin", "install",
+		"resource", "keyvaultaks", packageVersion(t), "--file", filepath.Join(built, "pulumi-resource-keyvaultaks"))
 	install.Env = append(os.Environ(), theirs)
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("installing the package: %v\n%s", err, out)
@@ -195,9 +186,7 @@ func TestPlugins_OtherPackagesUseInstalled(t *testing.T) {
 			t.Fatalf("%q: %v\n%s", want, err, out)
 		}
 	}
-	if out, err := localcloud(
-		"down",
-	); err != nil || !strings.Contains(out, " deleted\n") ||
+	if out, err := localcloud("down"); err != nil || !strings.Contains(out, " deleted\n") ||
 		strings.Contains(out, "could not be destroyed") {
 		t.Errorf("down: %v\n%s", err, out)
 	}

@@ -155,19 +155,12 @@ func TestPolicy_FindsEveryMistake(t *testing.T) {
 
 	t.Run("exemptions", func(t *testing.T) { p.wantExemptions(t) })
 	t.Run("levels", func(t *testing.T) {
-		if found, err := p.judged(
-			t,
-			"--policy-pack-config",
-			p.packConfig(t, `{"all": "advisory"}`),
-		); err != nil ||
+		if found, err := p.judged(t, "--policy-pack-config", p.packConfig(t, `{"all": "advisory"}`)); err != nil ||
 			len(found) == 0 {
 			t.Errorf("with all of them advisory, %d are found: %v", len(found), err)
 		}
-		found, err := p.judged(
-			t,
-			"--policy-pack-config",
-			p.packConfig(t, `{"all": "disabled", "secret-in-plain": {"enforcementLevel": "mandatory"}}`),
-		)
+		found, err := p.judged(t, "--policy-pack-config",
+			p.packConfig(t, `{"all": "disabled", "secret-in-plain": {"enforcementLevel": "mandatory"}}`))
 		if err == nil || !slices.Equal(policies(found), []string{"secret-in-plain"}) {
 			t.Errorf("with one of them, found are %q: %v", policies(found), err)
 		}
@@ -234,7 +227,7 @@ func (p *program) wantExemptions(t *testing.T) {
 	if !about(found, "vault-rbac", "open") || !slices.Contains(policies(found), "exemptions") {
 		t.Errorf("of an exemption that ended, found are %q", policies(found))
 	}
-	if said := p.said.String(); !containsAll(said, "is read from anywhere", "another stack logs") {
+	if said := p.printed.String(); !containsAll(said, "is read from anywhere", "another stack logs") {
 		t.Error("nobody says why something is exempt")
 	}
 	_, err = p.tryPulumi(t, "preview", "--policy-pack", policyPack, "--policy-pack-config",

@@ -17,16 +17,8 @@ func TestProd_MountsWithLateRoles(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	record := t.TempDir()
-	c.upLate(
-		t,
-		lateForTheCluster,
-		"--stack",
-		"prod",
-		"--record",
-		record,
-		"--config",
-		workloadsWith(t, "prod", "probe: {}", "probe: {}"),
-	)
+	c.upLate(t, lateClusterRole, "--stack", "prod", "--record", record, "--config",
+		workloadsWith(t, "prod", "probe: {}", "probe: {}"))
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)
 
@@ -50,15 +42,8 @@ func TestProd_MountsWithLateRoles(t *testing.T) {
 			t.Errorf("there are the workloads %v", outputs.Workloads)
 		}
 		for name, w := range outputs.Workloads {
-			ready := c.kubectl(
-				t,
-				"get",
-				"deployment",
-				"-n",
-				w.Namespace,
-				"keyvault-probe",
-				"--output=jsonpath={.status.readyReplicas}",
-			)
+			ready := c.kubectl(t, "get", "deployment", "-n", w.Namespace, "keyvault-probe",
+				"--output=jsonpath={.status.readyReplicas}")
 			if ready != "1" {
 				t.Errorf("%s: %q replicas are ready", name, ready)
 			}
@@ -72,11 +57,8 @@ func TestProd_MountsWithLateRoles(t *testing.T) {
 		}
 	})
 	t.Run("nobody gets a certificate of the cluster's administrator", func(t *testing.T) {
-		clusters, err := armcontainerservice.NewManagedClustersClient(
-			r.Credentials.SubscriptionID,
-			owner,
-			armOptions(options),
-		)
+		clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner,
+			armOptions(options))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,29 +79,15 @@ func TestProd_MountsWithLateRoles(t *testing.T) {
 		}
 	})
 	t.Run("a restricted namespace takes no other pod", func(t *testing.T) {
-		_, err := c.run(
-			t,
-			"",
-			"kubectl",
-			"run",
-			"--namespace",
-			outputs.Namespace,
-			"--image=busybox:1.35.0",
-			"loose",
-			"--",
-			"sleep",
-			"1",
-		)
+		_, err := c.run(t, "", "kubectl", "run", "--namespace", outputs.Namespace, "--image=busybox:1.35.0", "loose", "--",
+			"sleep", "1")
 		if err == nil || !strings.Contains(err.Error(), "PodSecurity") {
 			t.Errorf("got %v, want a refusal by Pod Security", err)
 		}
 	})
 	t.Run("who has no role in the cluster is refused", func(t *testing.T) {
-		assignments, err := armauthorization.NewRoleAssignmentsClient(
-			r.Credentials.SubscriptionID,
-			owner,
-			armOptions(options),
-		)
+		assignments, err := armauthorization.NewRoleAssignmentsClient(r.Credentials.SubscriptionID, owner,
+			armOptions(options))
 		if err != nil {
 			t.Fatal(err)
 		}

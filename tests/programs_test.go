@@ -19,7 +19,7 @@ type program struct {
 	*cloud
 	dir     string
 	besides []string     // of the environment that the engine runs with
-	said    bytes.Buffer // all that the engine has printed
+	printed bytes.Buffer // all that the engine has printed
 }
 
 // newProgram makes the stack of the program in a folder of the checkout. Values of the configuration whose key ends in "!" are secret.
@@ -102,17 +102,14 @@ func (p *program) tryPulumi(t *testing.T, args ...string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Dir, cmd.Env = p.dir, append(
-		cmd.Env,
-		"PULUMI_STACK=test",
-		"PULUMI_OPTION_CONFIG_FILE="+filepath.Join(p.dir, "Pulumi.test.yaml"),
-	)
+	cmd.Dir, cmd.Env = p.dir, append(cmd.Env, "PULUMI_STACK=test",
+		"PULUMI_OPTION_CONFIG_FILE="+filepath.Join(p.dir, "Pulumi.test.yaml"))
 	cmd.Env = append(cmd.Env, p.besides...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
-	p.said.Write(out.Bytes())
-	p.said.Write(errs.Bytes())
+	p.printed.Write(out.Bytes())
+	p.printed.Write(errs.Bytes())
 	if err != nil {
 		return out.String(), fmt.Errorf("pulumi %s: %w\n%s%s", args[0], err, lastOf(out.String(), 8000), errs.String())
 	}

@@ -39,16 +39,13 @@ func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	// The former name has done its work.
 	c.up(t, "--config", workloadsWith(t, "dev", "name: renamed"))
 	before.wantKept(t, c.inventory(t))
-	c.isWhole(t)
+	c.wantComplete(t)
 }
 
 // setWorkloads changes the workloads in a stack's configuration, given as workloads=JSON, without an up.
 func (c *cloud) setWorkloads(t *testing.T, stack, workloads string) {
 	t.Helper()
 	_, list, _ := strings.Cut(workloads, "=")
-	c.changeConfiguration(
-		t,
-		stack,
-		func(file map[string]any) { file["config"].(map[string]any)["keyvault-aks:workloads"] = list },
-	)
+	c.changeConfiguration(t, stack,
+		func(file map[string]any) { file["config"].(map[string]any)["keyvault-aks:workloads"] = list })
 }

@@ -54,12 +54,7 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 			p := newProgram(t, c, ".", config)
 			p.besides = previewer.environment(c.running(t).Credentials.TenantID)
 			p.pulumi(t, "preview")
-			if _, err := p.tryPulumi(
-				t,
-				"up",
-				"--yes",
-				"--skip-preview",
-			); err == nil ||
+			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil ||
 				!strings.Contains(err.Error(), "AuthorizationFailed") {
 				t.Errorf("the principal that previews brings the stack up: %v", err)
 			}
@@ -72,18 +67,13 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 			p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 			if stack == "prod" {
 				// What others attach to the subnets is sent again.
-				networks := slices.DeleteFunc(
-					c.resources(t),
-					func(id string) bool { return path.Base(path.Dir(id)) != "virtualnetworks" },
-				)
+				networks := slices.DeleteFunc(c.resources(t),
+					func(id string) bool { return path.Base(path.Dir(id)) != "virtualnetworks" })
 				if len(networks) != 1 {
 					t.Fatalf("the networks are %v", networks)
 				}
-				c.attachToSubnets(
-					t,
-					"/subscriptions/"+c.running(t).Credentials.SubscriptionID+"/resourceGroups/keyvault-prod",
-					networks[0],
-				)
+				c.attachToSubnets(t, "/subscriptions/"+c.running(t).Credentials.SubscriptionID+"/resourceGroups/keyvault-prod",
+					networks[0])
 			}
 			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`})
 			p.up(t)
@@ -96,12 +86,8 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 			workloads := config["keyvault-aks:workloads"]
 			p.configure(t, map[string]string{
 				"keyvault-aks:tags": `{"team":"b"}`,
-				"keyvault-aks:workloads": strings.Replace(
-					workloads,
-					`"mount":`,
-					`"labels":{"team":"b"},"mount":`,
-					1,
-				), // the first one's
+				"keyvault-aks:workloads": strings.Replace(workloads, `"mount":`, `"labels":{"team":"b"},"mount":`,
+					1), // the first one's
 			})
 			p.pulumi(t, "preview")
 			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`, "keyvault-aks:workloads": workloads})
@@ -280,12 +266,7 @@ func (c *cloud) giveRoles(t *testing.T, made principal) {
 			}
 			assignment["condition"], assignment["conditionVersion"] = string(condition), "2.0"
 		}
-		c.arm(
-			t,
-			http.MethodPut,
-			subscription+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(),
-			"2022-04-01",
-			asJSON(t, object{"properties": assignment}),
-		)
+		c.arm(t, http.MethodPut, subscription+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(),
+			"2022-04-01", asJSON(t, object{"properties": assignment}))
 	}
 }

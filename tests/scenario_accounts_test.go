@@ -56,7 +56,7 @@ func manyServiceAccounts(c *cloud) func(t *testing.T) {
 		wantNoConflicts(t, c, "destroy")
 		onAnExistingIdentity(t, c, p)
 		// Two at once are refused, or the above proves nothing. Whether two meet is the machine's to say, so there are many.
-		identity := c.called(t, "keyvault-demo-identity").ID
+		identity := c.resourceNamed(t, "keyvault-demo-identity").ID
 		const together = 10
 		statuses := make(chan int, together)
 		for i := range together {
@@ -64,17 +64,12 @@ func manyServiceAccounts(c *cloud) func(t *testing.T) {
 				status := 0
 				defer func() { statuses <- status }()
 				body := fmt.Sprintf(
-					`{"properties": {"issuer": "https://elsewhere.example/", "subject": "s%d", "audiences": ["a"]}}`,
-					i,
-				)
+					`{"properties": {"issuer": "https://elsewhere.example/", "subject": "s%d", "audiences": ["a"]}}`, i)
 				status, _ = c.request(
 					t,
 					http.MethodPut,
-					fmt.Sprintf(
-						"https://management.azure.com%s/federatedIdentityCredentials/two-%d?api-version=2023-01-31",
-						identity,
-						i,
-					),
+					fmt.Sprintf("https://management.azure.com%s/federatedIdentityCredentials/two-%d?api-version=2023-01-31", identity,
+						i),
 					body,
 				)
 			}()

@@ -45,7 +45,7 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 	value := "rotated-" + word(random)
 
 	t.Run("what is the program's is put back, and what is not is left", func(t *testing.T) {
-		role := c.called(t, "keyvault-demo-mount-role-secret-my-secret").ID
+		role := c.resourceNamed(t, "keyvault-demo-mount-role-secret-my-secret").ID
 		c.arm(t, http.MethodDelete, role, "2022-04-01", "")
 		c.kubectl(t, "patch", "secretproviderclass", "-n", outputs.Namespace, outputs.SecretProviderClass, "--type=merge",
 			`--patch={"spec": {"parameters": {"keyvaultName": "kv-of-somebody-else"}}}`)
@@ -72,8 +72,8 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		if len(drifted) > 0 {
 			t.Errorf("the plan does not show %v", drifted)
 		}
-		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
-		known := c.called(t, "vault").Outputs["secretVersions"].(map[string]any)["my-secret"]
+		c.mustRun(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+		known := c.resourceNamed(t, "vault").Outputs["secretVersions"].(map[string]any)["my-secret"]
 		newest, err := secrets.GetSecret(t.Context(), "my-secret", "", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +99,7 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		if c.mounted(t, outputs, "my-secret") != value {
 			t.Error("the new pod does not read the rotated value")
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
 	t.Run("up tells of a vault that was deleted and how to recover it, which configuration does", func(t *testing.T) {
 		before := c.state(t)
@@ -117,22 +117,15 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		c.up(t, "--config", "vaultCreateMode=recover")
 		c.pulumi(t, "config", "set", "vaultCreateMode", "default")
 		c.kubectl(t, "delete", "pod", "-n", outputs.Namespace, "keyvault-test-pod")
-		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // Azure has deleted the assignments with the vault
+		c.mustRun(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // Azure has deleted the assignments with the vault
 		if c.mounted(t, outputs, "my-secret") != value {
 			t.Error("a new pod does not read the value")
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
 	t.Run("who refreshes first is told so too, and recovers it with the state of before", func(t *testing.T) {
-		history := filepath.Join(
-			c.home,
-			localcloudtest.StacksDir,
-			".pulumi",
-			"history",
-			"keyvault-aks",
-			"dev",
-			"*.checkpoint.json",
-		)
+		history := filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "history", "keyvault-aks", "dev",
+			"*.checkpoint.json")
 		checkpoints, err := filepath.Glob(history)
 		if err != nil || len(checkpoints) == 0 {
 			t.Fatalf("there is no history: %v", err)
@@ -147,11 +140,7 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 			t.Errorf("up fails with %s", printed)
 		}
 		// The vault comes back with what is in it, which the state does not know any more.
-		if printed, _, err := c.tryUp(
-			t,
-			"--config",
-			"vaultCreateMode=recover",
-		); err == nil ||
+		if printed, _, err := c.tryUp(t, "--config", "vaultCreateMode=recover"); err == nil ||
 			!strings.Contains(printed, "already existing") {
 			t.Errorf("up with recover: %v", err)
 		}
@@ -175,8 +164,8 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 			t.Fatal(err)
 		}
 		c.pulumi(t, "config", "set", "vaultCreateMode", "default")
-		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
-		c.isWhole(t)
+		c.mustRun(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+		c.wantComplete(t)
 		grant(t, c, outputs.VaultID, secretsOfficer)
 		if getSecret(t, secrets, "my-secret") != value {
 			t.Error("the secret is another one than before")
@@ -197,16 +186,8 @@ func destroyHeld(c *cloud, outputs stackOutputs, seed uint64) func(t *testing.T)
 		})
 		p.up(t)
 		hold := func(namespace, kind, name, finalizers string) {
-			c.kubectl(
-				t,
-				"patch",
-				kind,
-				name,
-				"-n",
-				namespace,
-				"--type=merge",
-				`--patch={"metadata": {"finalizers": `+finalizers+`}}`,
-			)
+			c.kubectl(t, "patch", kind, name, "-n", namespace, "--type=merge",
+				`--patch={"metadata": {"finalizers": `+finalizers+`}}`)
 		}
 		one := []struct{ kind, resource string }{
 			{"ServiceAccount", "second-account-second_second"}, {"SecretProviderClass", "second-mount-class"},
@@ -293,17 +274,10 @@ func TestScenario_NoSecretLeaks(t *testing.T) {
 		names := slices.Sorted(maps.Keys(markers))
 		set := []string{"pulumi", "config", "set-all", "--path"}
 		for i, name := range names {
-			set = append(
-				set,
-				"--plaintext",
-				fmt.Sprintf("secrets[%d].name=marker-%s", i+1, name),
-				"--secret",
-				fmt.Sprintf("secrets[%d].value=%s", i+1, markers[name]),
-				"--plaintext",
-				fmt.Sprintf("workloads[0].mount[%d].type=secret", i+2),
-				"--plaintext",
-				fmt.Sprintf("workloads[0].mount[%d].name=marker-%s", i+2, name),
-			)
+			set = append(set, "--plaintext", fmt.Sprintf("secrets[%d].name=marker-%s", i+1, name), "--secret",
+				fmt.Sprintf("secrets[%d].value=%s", i+1, markers[name]), "--plaintext",
+				fmt.Sprintf("workloads[0].mount[%d].type=secret", i+2), "--plaintext",
+				fmt.Sprintf("workloads[0].mount[%d].name=marker-%s", i+2, name))
 		}
 		must("", set...)
 		for _, words := range []string{ // from level 9 on the engine logs all that it says to its plugins and they to it, secrets too
@@ -330,7 +304,7 @@ func TestScenario_NoSecretLeaks(t *testing.T) {
 				}
 			}
 			for word := range ever {
-				if holds([]byte(printed.String()), word) {
+				if containsSecret([]byte(printed.String()), word) {
 					t.Errorf("after %s: a marker was printed", after)
 				}
 				for _, file := range c.filesWith(t, word) {
@@ -347,7 +321,7 @@ func TestScenario_NoSecretLeaks(t *testing.T) {
 		if nowhere("up") == 0 {
 			t.Error("no marker is found in the vault, where they are: nothing is proven")
 		}
-		c.fail(t, `rules: [{rate: 1, method: PUT, path: '/secrets/', status: 400}]`)
+		c.setFaults(t, `rules: [{rate: 1, method: PUT, path: '/secrets/', status: 400}]`)
 		for i, name := range names {
 			markers[name] += word(random)
 			must(markers[name], "pulumi", "config", "set", "--secret", "--path", fmt.Sprintf("secrets[%d].value", i+1))
@@ -360,7 +334,7 @@ func TestScenario_NoSecretLeaks(t *testing.T) {
 			t.Error("up succeeds where writing secrets fails")
 		}
 		nowhere("up that failed")
-		c.fail(t, "{}")
+		c.setFaults(t, "{}")
 		must("", "pulumi", "destroy", "--yes", "--skip-preview", "--non-interactive", "--diff")
 		nowhere("destroy")
 	})

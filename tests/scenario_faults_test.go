@@ -16,9 +16,9 @@ func TestScenario_LateRoles(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		record := t.TempDir()
-		lastLine := c.upLate(t, lateRoleOfTheMount, "--node=stand-in", "--record", record)
+		lastLine := c.upLate(t, lateMountRole, "--node=stand-in", "--record", record)
 		wantSent(t, record, "arm-dev.json")
-		c.isWhole(t)
+		c.wantComplete(t)
 		wantStandIn(t, c, lastLine)
 	})
 }
@@ -94,8 +94,8 @@ func failedResources(printed string, why *regexp.Regexp) (names []string) {
 	return names
 }
 
-// failsAt has up fail at a resource, which it has to name.
-func (c *cloud) failsAt(t *testing.T, one failure) {
+// wantUpFails has up fail at a resource, which it has to name.
+func (c *cloud) wantUpFails(t *testing.T, one failure) {
 	t.Helper()
 	printed, _, err := c.tryUp(t, "--node=stand-in", "--faults", "rules: ["+one.rule+"]")
 	if err == nil {
@@ -114,8 +114,8 @@ func TestScenario_UpAmongFailingRequests(t *testing.T) {
 		c := newCloud(t)
 		first := []string{"--node=stand-in", "--faults", anywhere(seed)}
 		if seed%2 == 1 {
-			c.failsAt(t, failing[seed/2%uint64(len(failing))])
-			c.fail(t, anywhere(seed))
+			c.wantUpFails(t, failing[seed/2%uint64(len(failing))])
+			c.setFaults(t, anywhere(seed))
 			first = nil
 		}
 		printed, _, err := c.tryUp(t, first...)
@@ -126,17 +126,17 @@ func TestScenario_UpAmongFailingRequests(t *testing.T) {
 		if first != nil {
 			least = 3 // more than the two that are throttled for being the first
 		}
-		if failed := c.failed(t); failed < least {
+		if failed := c.failedRequests(t); failed < least {
 			t.Errorf("%d requests failed, want %d", failed, least)
 		}
-		c.fail(t, "{}")
+		c.setFaults(t, "{}")
 		if err != nil {
 			c.up(t)
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 		if long() && seed == 1 {
 			for _, one := range failing[1:] {
-				t.Run(one.rule, func(t *testing.T) { newCloud(t).failsAt(t, one) })
+				t.Run(one.rule, func(t *testing.T) { newCloud(t).wantUpFails(t, one) })
 			}
 		}
 	})

@@ -69,7 +69,7 @@ func TestScenario_UpKilled(t *testing.T) {
 							time.Sleep(time.Duration(random.IntN(late)) * time.Millisecond) // any moment, not an event
 						}
 						kill()
-						c.said.WriteString("\nkilled at " + place + "\n")
+						c.printed.WriteString("\nkilled at " + place + "\n")
 						met[name] = true
 					}
 				}
@@ -80,14 +80,14 @@ func TestScenario_UpKilled(t *testing.T) {
 			if kills == 0 {
 				grant(t, c, "/subscriptions/"+c.running(t).Credentials.SubscriptionID, secretsOfficer)
 			}
-			c.keepsSecrets(t, secrets)
+			c.wantSecretsKept(t, secrets)
 			if err == nil {
 				t.Logf("%d kills", kills)
 				if kills == 0 {
 					t.Error("up was not killed")
 				}
 				if long() && seed == 1 {
-					c.wasKilledAtEach(t, met, kills)
+					c.wantKilledAtEach(t, met, kills)
 				}
 				break
 			}
@@ -101,7 +101,7 @@ func TestScenario_UpKilled(t *testing.T) {
 				t.Error("the pod reads something else than the vault has held from the beginning")
 			}
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
 }
 
@@ -125,7 +125,7 @@ func TestScenario_UpInterrupted(t *testing.T) {
 		if err == nil || !interrupted {
 			t.Fatalf("up was not interrupted: %t, %v", interrupted, err)
 		}
-		cluster := c.called(t, "cluster-cluster")
+		cluster := c.resourceNamed(t, "cluster-cluster")
 		if cluster.ID == "" || len(cluster.Outputs) > 0 {
 			t.Fatalf("of the cluster %q the state has %d outputs", cluster.ID, len(cluster.Outputs))
 		}
@@ -139,12 +139,12 @@ func TestScenario_UpInterrupted(t *testing.T) {
 		if printed, _ := c.up(t); strings.Contains(printed, "replacement") {
 			t.Errorf("up replaces something:\n%s", printed)
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
 }
 
-// wasKilledAtEach checks that up was killed in the middle or at the end of the operation on each resource of the stack.
-func (c *cloud) wasKilledAtEach(t *testing.T, met map[string]bool, kills int) {
+// wantKilledAtEach checks that up was killed in the middle or at the end of the operation on each resource of the stack.
+func (c *cloud) wantKilledAtEach(t *testing.T, met map[string]bool, kills int) {
 	t.Helper()
 	count := 0
 	for _, r := range c.state(t) {
@@ -162,8 +162,8 @@ func (c *cloud) wasKilledAtEach(t *testing.T, met map[string]bool, kills int) {
 	}
 }
 
-// keepsSecrets checks that the secret of each vault, once it is there, stays as it is.
-func (c *cloud) keepsSecrets(t *testing.T, known map[string]string) {
+// wantSecretsKept checks that the secret of each vault, once it is there, stays as it is.
+func (c *cloud) wantSecretsKept(t *testing.T, known map[string]string) {
 	t.Helper()
 	for _, id := range c.resources(t) {
 		vault, isSecret := strings.CutSuffix(id, "/secrets/my-secret")
@@ -189,25 +189,25 @@ func TestScenario_DestroyInAnyState(t *testing.T) {
 		switch seed % 3 {
 		case 1:
 			if seed == 1 {
-				for try := 1; !c.killedBeforeItKnows(t, "resource-group", "resourceGroups/keyvault-demo", "2022-09-01"); try++ {
+				for try := 1; !c.killWhileCreating(t, "resource-group", "resourceGroups/keyvault-demo", "2022-09-01"); try++ {
 					if c.down(t); try == 3 {
 						t.Fatal("up was not killed while it created the resource group")
 					}
 				}
-			} else if !c.killedAt(t, 1+random.IntN(40), "up", "--node=stand-in") {
+			} else if !c.killAt(t, 1+random.IntN(40), "up", "--node=stand-in") {
 				t.Log("up had ended before")
 			}
 		case 2:
 			c.up(t, "--node=stand-in")
-			if !c.killedAt(t, 1+random.IntN(20), "down") {
+			if !c.killAt(t, 1+random.IntN(20), "down") {
 				t.Error("down was not killed")
 			}
 		default:
-			c.failsAt(t, failing[random.IntN(len(failing))])
-			c.fail(t, "{}")
+			c.wantUpFails(t, failing[random.IntN(len(failing))])
+			c.setFaults(t, "{}")
 		}
 		c.down(t)
-		said := c.said.String()
+		said := c.printed.String()
 		if there := seed == 1 ||
 			strings.Contains(said, " resource-group created ("); there &&
 			!strings.Contains(said, " resource-group deleted (") {
@@ -225,14 +225,14 @@ func TestScenario_DestroyInAnyState(t *testing.T) {
 	})
 }
 
-// killedAt runs a command, kills it where its engine begins or ends with a resource for the nth time, and says whether it came to that.
-func (c *cloud) killedAt(t *testing.T, nth int, command string, args ...string) (killed bool) {
+// killAt runs a command, kills it where its engine begins or ends with a resource for the nth time, and says whether it came to that.
+func (c *cloud) killAt(t *testing.T, nth int, command string, args ...string) (killed bool) {
 	t.Helper()
 	_, _, err := c.watch(t, os.Kill, func(printed []byte, kill func()) {
 		if places := boundary.FindAllSubmatch(printed, -1); !killed && len(places) >= nth {
 			killed = true
 			kill()
-			fmt.Fprintf(&c.said, "\nkilled at %s\n", places[nth-1][0])
+			fmt.Fprintf(&c.printed, "\nkilled at %s\n", places[nth-1][0])
 		}
 	}, command, args...)
 	if (err != nil) != killed {
@@ -241,9 +241,9 @@ func (c *cloud) killedAt(t *testing.T, nth int, command string, args ...string) 
 	return killed
 }
 
-// killedBeforeItKnows runs up, kills it when a resource is there that its engine is creating, which takes a moment, and says whether that was in
+// killWhileCreating runs up, kills it when a resource is there that its engine is creating, which takes a moment, and says whether that was in
 // time.
-func (c *cloud) killedBeforeItKnows(t *testing.T, name, id, version string) bool {
+func (c *cloud) killWhileCreating(t *testing.T, name, id, version string) bool {
 	t.Helper()
 	killed := false
 	printed, _, _ := c.watchUp(t, func(printed []byte, kill func()) {

@@ -12,7 +12,7 @@ import (
 func TestScenario_Neighbours(t *testing.T) {
 	scenario(t, every, func(t *testing.T, s uint64, random *rand.Rand) {
 		c := newCloud(t)
-		c.upLate(t, lateForTheNamespace, "--node=stand-in", "--times", "azure/100", "--config", "entra={login: spn}")
+		c.upLate(t, lateNamespaceRole, "--node=stand-in", "--times", "azure/100", "--config", "entra={login: spn}")
 		c.pulumi(t, "preview", "--expect-no-changes")
 		if s == 1 {
 			t.Run("many service accounts", manyServiceAccounts(c))

@@ -110,15 +110,8 @@ func TestScenario_Rotation(t *testing.T) {
 			}
 		}
 		took, polls := time.Since(begin), c.polls(t)-before
-		t.Logf(
-			"%d reads of %d values, %d polls in %s, which are %s apart, interval %s",
-			r.reads,
-			rotations+1,
-			polls,
-			took.Round(time.Millisecond),
-			(took / time.Duration(max(1, polls))).Round(time.Millisecond),
-			interval,
-		)
+		t.Logf("%d reads of %d values, %d polls in %s, which are %s apart, interval %s", r.reads, rotations+1, polls,
+			took.Round(time.Millisecond), (took / time.Duration(max(1, polls))).Round(time.Millisecond), interval)
 		if took > 2*interval*time.Duration(polls+1) {
 			t.Errorf("there were %d polls in %s, fewer than one in two intervals of %s", polls, took, interval)
 		}
@@ -131,28 +124,20 @@ func TestScenario_Rotation(t *testing.T) {
 
 		// A Deployment with the annotation restarts with a version that Pulumi comes to know, and without one it does not.
 		pod := func() string {
-			return c.kubectl(
-				t,
-				"get",
-				"pod",
-				"-n",
-				namespace,
-				"-l",
-				"app.kubernetes.io/name=keyvault-probe",
-				"--output=jsonpath={.items[*].metadata.name}",
-			)
+			return c.kubectl(t, "get", "pod", "-n", namespace, "-l", "app.kubernetes.io/name=keyvault-probe",
+				"--output=jsonpath={.items[*].metadata.name}")
 		}
 		c.up(t, mounted(", probe: {}")...)
 		first := pod()
 		words := strings.Fields(upRefreshed)
-		c.must(t, words[0], words[1:]...)
+		c.mustRun(t, words[0], words[1:]...)
 		c.kubectl(t, "rollout", "status", "-n", namespace, "deployment/keyvault-probe", "--timeout=120s")
 		c.kubectl(t, "wait", "-n", namespace, "--for=delete", "pod/"+first, "--timeout=120s")
 		second := pod()
 		if second == first || strings.Contains(second, " ") {
 			t.Errorf("the pods are %q, before the new version %q", second, first)
 		}
-		c.must(t, words[0], words[1:]...)
+		c.mustRun(t, words[0], words[1:]...)
 		if again := pod(); again != second {
 			t.Errorf("without a new version the pods are %q, before %q", again, second)
 		}
@@ -289,7 +274,7 @@ func (c *cloud) objectsWith(t *testing.T, value string) (found []string) {
 		}
 		_ = json.Unmarshal(item, &object) // the data of others is no base64
 		decoded := slices.Collect(maps.Values(object.Data))
-		if holds(item, value) || slices.ContainsFunc(decoded, func(one []byte) bool { return holds(one, value) }) {
+		if containsSecret(item, value) || slices.ContainsFunc(decoded, func(one []byte) bool { return containsSecret(one, value) }) {
 			found = append(found, object.Kind+" "+strings.TrimPrefix(object.Metadata.Namespace+"/"+object.Metadata.Name, "/"))
 		}
 	}

@@ -20,15 +20,8 @@ func TestScenario_DevToProdAndBack(t *testing.T) {
 
 		t.Run("prod replaces what holds data, and the plan says so", func(t *testing.T) {
 			c.useConfiguration(t, "prod", nil)
-			c.wantReplaced(
-				t,
-				"resource-group",
-				"vault-vault",
-				"vault-secret-my-secret",
-				"vault-key-my-key",
-				"cluster-cluster",
-				"identity",
-			)
+			c.wantReplaced(t, "resource-group", "vault-vault", "vault-secret-my-secret", "vault-key-my-key", "cluster-cluster",
+				"identity")
 			c.pulumi(t, "up", "--yes", "--skip-preview")
 		})
 		prod := c.holdings(t)
@@ -110,15 +103,15 @@ func (c *cloud) wantReplaced(t *testing.T, want ...string) {
 	for _, match := range goes.FindAllStringSubmatch(c.pulumi(t, "preview", "--color=never"), -1) {
 		gone[held(match[1])] = true
 	}
-	for _, name := range holding {
+	for _, name := range statefulResources {
 		if replaced := gone[name]; replaced != slices.Contains(want, name) {
 			t.Errorf("%s is planned to be replaced: %t", name, replaced)
 		}
 	}
 }
 
-// holding are the resources with which something would be lost.
-var holding = []string{
+// statefulResources are the resources with which something would be lost.
+var statefulResources = []string{
 	"resource-group",
 	"vault-vault",
 	"vault-secret-my-secret",
@@ -127,7 +120,7 @@ var holding = []string{
 	"identity",
 }
 
-// held is what holding calls a resource. The identity is that of the workload in keyvault-ns, which dev and prod call
+// held is what statefulResources calls a resource. The identity is that of the workload in keyvault-ns, which dev and prod call
 // differently.
 func held(name string) string {
 	if name == "keyvault-demo-identity" || name == "api-identity" {
@@ -144,7 +137,7 @@ func (c *cloud) holdings(t *testing.T) holdings {
 	h := holdings{}
 	for _, r := range c.state(t) {
 		name := held(r.URN[strings.LastIndex(r.URN, ":")+1:])
-		if !slices.Contains(holding, name) {
+		if !slices.Contains(statefulResources, name) {
 			continue
 		}
 		version := map[string]string{"vault-vault": "2023-02-01", "vault-secret-my-secret": "2023-02-01", "vault-key-my-key": "2023-02-01",
@@ -158,8 +151,8 @@ func (c *cloud) holdings(t *testing.T) holdings {
 		}
 		h[name] = struct{ id, is string }{strings.ToLower(r.ID), is}
 	}
-	if len(h) != len(holding) {
-		t.Fatalf("the stack has %v, want all of %v", h, holding)
+	if len(h) != len(statefulResources) {
+		t.Fatalf("the stack has %v, want all of %v", h, statefulResources)
 	}
 	return h
 }

@@ -70,10 +70,8 @@ func long() bool { return *seeds > 1 }
 func (c *cloud) ownersToken(t *testing.T) string {
 	t.Helper()
 	owner, _, _ := c.azure(t)
-	token, err := owner.GetToken(
-		t.Context(),
-		policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}},
-	)
+	token, err := owner.GetToken(t.Context(),
+		policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,12 +101,8 @@ func (c *cloud) requestAs(t *testing.T, token, method, url, body string) (int, [
 func (c *cloud) control(t *testing.T, method, path, body string) (int, []byte) {
 	t.Helper()
 	_, options, r := c.azure(t)
-	req, err := http.NewRequestWithContext(
-		t.Context(),
-		method,
-		"https://localcloud.internal"+path,
-		strings.NewReader(body),
-	)
+	req, err := http.NewRequestWithContext(t.Context(), method, "https://localcloud.internal"+path,
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +137,7 @@ func (c *cloud) arm(t *testing.T, method, path, version string, body string) map
 
 // fail changes the plan of faults of a local cloud that runs: YAML, as `up --faults` takes it. With an empty one
 // nothing fails any more, but what was granted before waits as it was to.
-func (c *cloud) fail(t *testing.T, plan string) {
+func (c *cloud) setFaults(t *testing.T, plan string) {
 	t.Helper()
 	if status, content := c.control(t, http.MethodPut, "/faults", plan); status != http.StatusNoContent {
 		t.Fatalf("changing the plan of faults: %d %s", status, content)
@@ -167,12 +161,12 @@ type late struct {
 }
 
 var (
-	lateForTheCluster   = late{plan: "rolesAfter: 1h", printed: "ManagedCluster cluster-cluster .* retrying create"}
-	lateForTheNamespace = late{
+	lateClusterRole   = late{plan: "rolesAfter: 1h", printed: "ManagedCluster cluster-cluster .* retrying create"}
+	lateNamespaceRole = late{
 		plan:    "rolesAfter: 1h",
 		printed: "Namespace keyvault-demo-namespace-keyvault-ns .* retrying create",
 	}
-	lateRoleOfTheMount = late{
+	lateMountRole = late{
 		plan: "rolesAfter: 1h", still: time.Minute,
 		printed: `Pod keyvault-demo-mount-test-pod .* FailedMount: .*GET https://\S+\.vault\.azure\.net/(secrets|keys)/`,
 		logged:  `\.vault\.azure\.net path=/(secrets|keys)/\S+ status=403`,
@@ -213,7 +207,7 @@ func (c *cloud) upLate(t *testing.T, l late, args ...string) (lastLine string) {
 }
 
 // failed is how many requests have failed by the plan of faults since it was set.
-func (c *cloud) failed(t *testing.T) int {
+func (c *cloud) failedRequests(t *testing.T) int {
 	t.Helper()
 	_, content := c.control(t, http.MethodGet, "/faults", "")
 	var report struct{ Failed int }
@@ -234,7 +228,7 @@ func (c *cloud) state(t *testing.T) []resource {
 }
 
 // called finds the resource with a name in the state.
-func (c *cloud) called(t *testing.T, name string) resource {
+func (c *cloud) resourceNamed(t *testing.T, name string) resource {
 	t.Helper()
 	for _, r := range c.state(t) {
 		if strings.HasSuffix(r.URN, "::"+name) {
@@ -245,9 +239,9 @@ func (c *cloud) called(t *testing.T, name string) resource {
 	return resource{}
 }
 
-// isWhole checks that the stack is all there, that nothing is left to do, and that the local cloud and its cluster have
+// wantComplete checks that the stack is all there, that nothing is left to do, and that the local cloud and its cluster have
 // the stack's resources and no other: none that an interrupted run made and forgot, and no soft-deleted vault.
-func (c *cloud) isWhole(t *testing.T) {
+func (c *cloud) wantComplete(t *testing.T) {
 	t.Helper()
 	if out, err := c.run(t, "", "pulumi", "preview", "--non-interactive", "--expect-no-changes"); err != nil {
 		t.Errorf("something is left to do: %v\n%s", err, out)
@@ -421,6 +415,6 @@ func (c *cloud) watch(
 	if err = cmd.Wait(); err == nil {
 		printed, lastLine = withoutLastLine(printed)
 	}
-	c.said.WriteString(printed)
+	c.printed.WriteString(printed)
 	return printed, lastLine, err
 }

@@ -73,9 +73,7 @@ func TestJudge_AzureSDKReadsAcrossVersions(t *testing.T) {
 				DNSPrefix: &of.name, OidcIssuerProfile: &armcontainerservice.ManagedClusterOIDCIssuerProfile{Enabled: to.Ptr(true)},
 				AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{
 					{
-						Name: to.Ptr(
-							"system",
-						),
+						Name:   to.Ptr("system"),
 						Mode:   to.Ptr(armcontainerservice.AgentPoolModeSystem),
 						Count:  to.Ptr[int32](1),
 						VMSize: to.Ptr("Standard_D2s_v5"),
@@ -86,11 +84,8 @@ func TestJudge_AzureSDKReadsAcrossVersions(t *testing.T) {
 		must(err)
 		built, err := building.PollUntilDone(t.Context(), nil)
 		must(err)
-		clusters, err = armcontainerservice.NewManagedClustersClient(
-			r.Credentials.SubscriptionID,
-			owner,
-			in(of.otherClusters),
-		)
+		clusters, err = armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner,
+			in(of.otherClusters))
 		must(err)
 		seen, err := clusters.Get(t.Context(), "judges", of.name, nil)
 		must(err)

@@ -123,7 +123,7 @@ func TestDev_MountsSecretsAndCleansUp(t *testing.T) {
 		if !strings.Contains(events, "vault-secret-my-secret") {
 			t.Fatal("the events do not tell of the secret")
 		}
-		if holds([]byte(events), value) {
+		if containsSecret([]byte(events), value) {
 			t.Error("an event shows the value")
 		}
 	})
@@ -136,7 +136,7 @@ func TestDev_MountsSecretsAndCleansUp(t *testing.T) {
 			for _, file := range c.filesWith(t, secret, places...) {
 				t.Errorf("a secret is in %s", file)
 			}
-			if holds(c.said.Bytes(), secret) {
+			if containsSecret(c.printed.Bytes(), secret) {
 				t.Error("a secret was printed")
 			}
 		}
@@ -250,7 +250,7 @@ func setSecret(t *testing.T, secrets *azsecrets.Client, name, value string) {
 func readInPod(t *testing.T, c *cloud, outputs stackOutputs) string {
 	t.Helper()
 	words := strings.Fields(outputs.ReadSecretCommand)
-	return c.must(t, words[0], words[1:]...)
+	return c.mustRun(t, words[0], words[1:]...)
 }
 
 func podStart(t *testing.T, c *cloud, outputs stackOutputs) string {
@@ -313,11 +313,8 @@ spec:
 			if test.account != outputs.ServiceAccounts[0] {
 				c.apply(
 					t,
-					fmt.Sprintf(
-						"apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n",
-						test.account,
-						namespace,
-					),
+					fmt.Sprintf("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n", test.account,
+						namespace),
 				)
 			}
 			c.apply(t, readerPod(pod, namespace, test.account, test.class))

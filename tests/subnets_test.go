@@ -19,16 +19,16 @@ func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	c.pulumi(t, "preview", "--expect-no-changes")
 
 	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/keyvault-demo"
-	c.attachToSubnets(t, group, c.called(t, "network").ID)
+	c.attachToSubnets(t, group, c.resourceNamed(t, "network").ID)
 	for _, team := range []string{"a", "b", "c"} {
 		if team == "b" {
 			c.pulumi(t, "refresh", "--yes", "--skip-preview")
 		}
 		c.up(t, append(config, "--config", "tags={team: "+team+"}")...)
-		c.wantAttached(t, "the tag "+team, group, c.called(t, "network").ID)
+		c.wantAttached(t, "the tag "+team, group, c.resourceNamed(t, "network").ID)
 		c.pulumi(t, "preview", "--expect-no-changes")
 	}
-	if tags := c.arm(t, http.MethodGet, c.called(t, "network").ID, "2023-06-01", "")["tags"].(map[string]any); tags["team"] != "c" {
+	if tags := c.arm(t, http.MethodGet, c.resourceNamed(t, "network").ID, "2023-06-01", "")["tags"].(map[string]any); tags["team"] != "c" {
 		t.Errorf("the network has the tags %v", tags)
 	}
 	// Another range is set where the subnet is, which has nothing in it then, and after that in the configuration; the state
@@ -38,7 +38,7 @@ func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	for _, name := range []string{"routeTables/hub", "networkSecurityGroups/policy"} {
 		c.arm(t, http.MethodPut, group+"/providers/Microsoft.Network/"+name+"2", "2023-06-01", `{"location":"eastus"}`)
 	}
-	endpoints := c.called(t, "network").ID + "/subnets/endpoints"
+	endpoints := c.resourceNamed(t, "network").ID + "/subnets/endpoints"
 	subnet := c.arm(t, http.MethodGet, endpoints, "2023-06-01", "")
 	theirs := strings.NewReplacer("10.10.16.0/24", "10.10.16.0/23", "routeTables/hub", "routeTables/hub2",
 		"networkSecurityGroups/policy", "networkSecurityGroups/policy2").Replace(asJSON(t, subnet))

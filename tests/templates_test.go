@@ -70,9 +70,7 @@ func (p *program) wantGuide(t *testing.T, secret string) {
 	grant(t, p.cloud, outputs.VaultID, secretsOfficer)
 	secrets, _ := vaultClients(t, p.cloud, outputs.VaultURI)
 	in := p.inCluster(t, filepath.Join(p.dir, "kubeconfig"), outputs.Kubeconfig)
-	if read := strings.Fields(
-		outputs.ReadSecretCommand,
-	); in.must(
+	if read := strings.Fields(outputs.ReadSecretCommand); in.mustRun(
 		t,
 		read[0],
 		read[1:]...) != getSecret(

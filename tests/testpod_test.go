@@ -44,5 +44,5 @@ func TestTestPod_FollowsConfiguration(t *testing.T) {
 	if c.mounted(t, outputs, "renamed") != value {
 		t.Error("the new pod has something else")
 	}
-	c.isWhole(t)
+	c.wantComplete(t)
 }

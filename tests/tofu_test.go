@@ -56,11 +56,8 @@ func TestJudge_OpenTofuPlansNoChange(t *testing.T) {
 	// has lost.
 	quirk := change{Actions: []string{"delete", "create"}, ReplacePaths: [][]string{{"location"}}}
 	quirk.Before.Location = "westeurope"
-	wantChanges(
-		t,
-		run("show", "-json", "plan"),
-		map[string]change{"azapi_resource.secret": quirk, "azapi_resource.key": quirk},
-	)
+	wantChanges(t, run("show", "-json", "plan"),
+		map[string]change{"azapi_resource.secret": quirk, "azapi_resource.key": quirk})
 
 	// Resource Manager deletes no secrets and keys: they go with their vault.
 	run("state", "rm", "azapi_resource.secret", "azapi_resource.key")
@@ -70,10 +67,7 @@ func TestJudge_OpenTofuPlansNoChange(t *testing.T) {
 		"-no-color",
 		"-var=team=others",
 		"-target=azapi_resource.vault",
-	); !strings.Contains(
-		out,
-		"0 added, 1 changed, 0 destroyed",
-	) {
+	); !strings.Contains(out, "0 added, 1 changed, 0 destroyed") {
 		t.Errorf("another tag:\n%s", out)
 	}
 	if out := run("destroy", "-auto-approve", "-no-color", "-var=team=others"); !strings.Contains(out, "6 destroyed") {
@@ -88,10 +82,7 @@ func TestJudge_OpenTofuPlansNoChange(t *testing.T) {
 		t,
 		seen,
 		azure+"/providers/Microsoft.KeyVault/deletedVaults?api-version=2023-07-01",
-	); !slices.Equal(
-		deleted,
-		[]string{name},
-	) {
+	); !slices.Equal(deleted, []string{name}) {
 		t.Errorf("the deleted vaults are %q", deleted)
 	}
 }

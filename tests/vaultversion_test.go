@@ -20,7 +20,7 @@ func TestVaultAPIVersion_MovesStackPastRetirement(t *testing.T) {
 	_, first := c.up(t, "--no-build", "--node=stand-in", "--show-values")
 	before := c.inventory(t)
 
-	c.fail(t, retired)
+	c.setFaults(t, retired)
 	_, err := c.run(t, "", "pulumi", "refresh", "--yes", "--skip-preview", "--non-interactive")
 	if err == nil || !strings.Contains(err.Error(), "NoRegisteredProviderFound") {
 		t.Errorf("the old version is refused with %v", err)
@@ -54,7 +54,7 @@ func TestVaultAPIVersion_CreatesStackPastRetirement(t *testing.T) {
 		t.Errorf("there is a warning of the version in\n%s", printed)
 	}
 	c.onlyNextVersion(t)
-	c.isWhole(t)
+	c.wantComplete(t)
 	// A secret gets another version, a key comes, and both go, the last of it with the vault.
 	c.up(t, "--config", nextVersion, "--config", `secrets=[{name: my-secret, generate: {length: 40}}]`,
 		"--config", `keys=[{name: my-key, size: 2048}, {name: second, type: EC}]`)

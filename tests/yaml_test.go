@@ -112,13 +112,7 @@ outputs:
 
 	// A preview refuses what the types' descriptions do not allow, at any depth, before anything is asked of Azure.
 	write(strings.Replace(directProgram, "tenantId: ${me.tenantId}", "tenantId: short", 1))
-	if out, err := c.run(
-		t,
-		"",
-		"pulumi",
-		"preview",
-		"--non-interactive",
-	); err == nil ||
+	if out, err := c.run(t, "", "pulumi", "preview", "--non-interactive"); err == nil ||
 		!strings.Contains(err.Error(), "properties.tenantId") {
 		t.Errorf("a preview does not refuse a value: %v\n%s", err, out)
 	}

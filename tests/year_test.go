@@ -107,12 +107,7 @@ func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 		if month.refused {
 			lock := first.VaultID + "/providers/Microsoft.Authorization/locks/theirs"
 			y.arm(t, http.MethodPut, lock, "2020-05-01", `{"properties": {"level": "ReadOnly"}}`)
-			if said, err := y.tryPulumi(
-				t,
-				"up",
-				"--yes",
-				"--skip-preview",
-			); err == nil ||
+			if said, err := y.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil ||
 				!strings.Contains(err.Error(), "ScopeLocked") {
 				t.Errorf("an update into a vault that is read-only ends with %v:\n%s", err, said)
 			}
@@ -139,15 +134,8 @@ func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 		y.wantExpiry(t, due)
 	}
 	y.pulumi(t, "up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
-	revision := y.kubectl(
-		t,
-		"get",
-		"deployment",
-		"-n",
-		"year",
-		"variable",
-		`--output=jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}`,
-	)
+	revision := y.kubectl(t, "get", "deployment", "-n", "year", "variable",
+		`--output=jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}`)
 	if revision != strconv.Itoa(made["quarterly"]) {
 		t.Errorf("the pods with the variable are of revision %s after %d values", revision, made["quarterly"])
 	}
@@ -158,11 +146,8 @@ func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if len(y.read["monthly/0"]) != made["monthly"] || len(y.read["tls.pem"]) != web.versions {
-		t.Errorf(
-			"the pod has read %d values of the month and %d certificates",
-			len(y.read["monthly/0"]),
-			len(y.read["tls.pem"]),
-		)
+		t.Errorf("the pod has read %d values of the month and %d certificates", len(y.read["monthly/0"]),
+			len(y.read["tls.pem"]))
 	}
 	for file, want := range y.want {
 		if !slices.Equal(y.read[file], want) {

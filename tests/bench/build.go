@@ -15,17 +15,8 @@ import (
 // build compares a cold build of the program with that of the packages of others that it needs: what is left is its own code, and
 // the linker.
 func build(ctx context.Context, checkout, dir string) error {
-	listed, err := output(
-		ctx,
-		checkout,
-		nil,
-		"go",
-		"list",
-		"-deps",
-		"-f",
-		"{{if not .Standard}}{{.ImportPath}}{{end}}",
-		".",
-	)
+	listed, err := output(ctx, checkout, nil, "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}",
+		".")
 	if err != nil {
 		return err
 	}
@@ -65,20 +56,12 @@ func build(ctx context.Context, checkout, dir string) error {
 	}{
 		{fmt.Sprintf("the %d packages of others, cold", len(packages)), sdk}, {"the program, cold", cold}, {"the program, warm", warm},
 	} {
-		fmt.Printf(
-			"| %s | %.1f s | %.1f s | %d MiB |\n",
-			row.name,
-			row.took.wall.Seconds(),
-			row.took.cpu.Seconds(),
-			row.took.memory>>20,
-		)
+		fmt.Printf("| %s | %.1f s | %.1f s | %d MiB |\n", row.name, row.took.wall.Seconds(), row.took.cpu.Seconds(),
+			row.took.memory>>20)
 	}
 	fmt.Printf(
 		"\nThe program takes %.2f times the wall time of its packages, %.2f times the processor time; its file has %d MiB.\n",
-		cold.wall.Seconds()/sdk.wall.Seconds(),
-		cold.cpu.Seconds()/sdk.cpu.Seconds(),
-		size.Size()>>20,
-	)
+		cold.wall.Seconds()/sdk.wall.Seconds(), cold.cpu.Seconds()/sdk.cpu.Seconds(), size.Size()>>20)
 	return os.RemoveAll(dir + "/sdk-cache")
 }
 

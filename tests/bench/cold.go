@@ -12,11 +12,8 @@ import (
 	"strings"
 )
 
-var writeCosts = flag.Bool(
-	"costs",
-	false,
-	"cold: also write what each package took to localcloud/thirdparty/costs.txt, by which builds tell how far they are",
-)
+var writeCosts = flag.Bool("costs", false,
+	"cold: also write what each package took to localcloud/thirdparty/costs.txt, by which builds tell how far they are")
 
 // The graphs in the order of their builds: what the first `make up` builds, and what is built when it is first needed.
 var coldBuilds = []string{
@@ -77,10 +74,8 @@ func cold(ctx context.Context, checkout, dir string) error {
 		fmt.Printf("| together | %.1f s | %d | %.1f s |\n", sum.cpu, sum.packages, sum.linker)
 		return err
 	}
-	err := errors.Join(
-		table("built by the first `make up`", coldBuilds),
-		table("built when it is first needed", laterBuilds),
-	)
+	err := errors.Join(table("built by the first `make up`", coldBuilds),
+		table("built when it is first needed", laterBuilds))
 	if err != nil || !*writeCosts {
 		return err
 	}

@@ -161,16 +161,8 @@ func buildLanguages(ctx context.Context, checkout, folder string) error {
 
 // write puts a program on the package into a folder of its own, and makes that the fleet's.
 func (l language) write(ctx context.Context, checkout, folder string, f *fleet, workloads int) error {
-	host, err := output(
-		ctx,
-		checkout,
-		nil,
-		filepath.Join(checkout, "bin", "localcloud"),
-		"programs",
-		"build",
-		"--path",
-		l.host,
-	)
+	host, err := output(ctx, checkout, nil, filepath.Join(checkout, "bin", "localcloud"), "programs", "build", "--path",
+		l.host)
 	if err != nil {
 		return err
 	}
@@ -193,10 +185,8 @@ func (l language) write(ctx context.Context, checkout, folder string, f *fleet, 
 			return err
 		}
 	}
-	return errors.Join(
-		os.MkdirAll(f.dir, 0o700),
-		os.WriteFile(filepath.Join(f.dir, "Pulumi.yaml"), []byte(project), 0o600),
-	)
+	return errors.Join(os.MkdirAll(f.dir, 0o700),
+		os.WriteFile(filepath.Join(f.dir, "Pulumi.yaml"), []byte(project), 0o600))
 }
 
 // made are the type and name of each resource of a stack, without the component that in Go is a program's way to

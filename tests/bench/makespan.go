@@ -105,17 +105,8 @@ func (c cloud) again(ctx context.Context) (spans map[string]span, took time.Dura
 	}
 	begin := time.Now()
 	spans, err = watch(
-		c.program(
-			ctx,
-			env,
-			"pulumi",
-			"up",
-			"--yes",
-			"--skip-preview",
-			"--non-interactive",
-			"--color=never",
-			"--suppress-outputs",
-		),
+		c.program(ctx, env, "pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color=never",
+			"--suppress-outputs"),
 	)
 	took = time.Since(begin)
 	if err != nil {
@@ -183,8 +174,7 @@ func (w way) makespan() (all, chain time.Duration, err error) {
 func report(ways []way, s state, divisor int, took time.Duration) error {
 	fmt.Printf(
 		"\n| at 1/%d of Azure's times | resource group to pod | its forced chain | times the chain |\n|---|---:|---:|---:|\n",
-		divisor,
-	)
+		divisor)
 	for _, w := range ways {
 		all, chain, err := w.makespan()
 		if err != nil {

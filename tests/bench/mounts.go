@@ -124,9 +124,7 @@ func mountsOn(ctx context.Context, c cloud, node string) (all []mounted, err err
 
 // pods makes pods with a volume and returns how long it takes until each has read a file in it.
 func (c cloud) pods(
-	ctx context.Context,
-	node, label, namespace, account string,
-	volume map[string]any,
+	ctx context.Context, node, label, namespace, account string, volume map[string]any,
 ) (time.Duration, error) {
 	type object = map[string]any
 	volume["name"] = "v"

@@ -149,12 +149,8 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		}
 	}
 	slices.SortFunc(both, func(a, b *peer) int { return len(b.name) - len(a.name) }) // OpenTofu first
-	fmt.Printf(
-		"\n| at 1/%d of Azure's times | %s | %s | ratio |\n|---|---:|---:|---:|\n",
-		divisor,
-		both[0].name,
-		both[1].name,
-	)
+	fmt.Printf("\n| at 1/%d of Azure's times | %s | %s | ratio |\n|---|---:|---:|---:|\n", divisor, both[0].name,
+		both[1].name)
 	for step, what := range []string{"creating the eight", "second plan or preview", "destroying"} {
 		a, b := median(both[0].took[step]), median(both[1].took[step])
 		fmt.Printf("| %s | %.1f s | %.1f s | %.2f |\n", what, a.Seconds(), b.Seconds(), b.Seconds()/a.Seconds())

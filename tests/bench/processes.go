@@ -99,12 +99,8 @@ func measure(ctx context.Context, cloud int, cmd *exec.Cmd) (measured, error) {
 	done.Wait()
 	if err != nil {
 		text := said.String()
-		return took, fmt.Errorf(
-			"%s: %w\n%s",
-			strings.Join(cmd.Args, " "),
-			errors.Join(err, ctx.Err()),
-			text[max(0, len(text)-4000):],
-		)
+		return took, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), errors.Join(err, ctx.Err()),
+			text[max(0, len(text)-4000):])
 	}
 	for pid, p := range w.used {
 		of := took.by[p.name]

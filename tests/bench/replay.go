@@ -185,10 +185,7 @@ type span struct{ begin, end time.Time }
 
 // send sends all requests in an order. The first that fails ends it.
 func send(
-	ctx context.Context,
-	requests []request,
-	in order,
-	do func(context.Context, request) error,
+	ctx context.Context, requests []request, in order, do func(context.Context, request) error,
 ) (map[string]span, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -301,16 +298,8 @@ func (r *replay) do(ctx context.Context, one request) error {
 		if err := r.kubectl(ctx, r.now(one.manifest), "apply", "--filename=-"); err != nil || one.object == "" {
 			return err
 		}
-		return r.kubectl(
-			ctx,
-			"",
-			"wait",
-			"--for=condition=Ready",
-			"--timeout=5m",
-			"--namespace",
-			one.namespace,
-			"pod/"+one.object,
-		)
+		return r.kubectl(ctx, "", "wait", "--for=condition=Ready", "--timeout=5m", "--namespace", one.namespace,
+			"pod/"+one.object)
 	}
 	var body armresources.GenericResource
 	if err := json.Unmarshal([]byte(r.now(one.body)), &body); err != nil {
@@ -330,10 +319,8 @@ func (r *replay) do(ctx context.Context, one request) error {
 	}
 	switch one.kind {
 	case "UserAssignedIdentity":
-		return errors.Join(
-			r.learn(before["principalId"], properties["principalId"]),
-			r.learn(before["clientId"], properties["clientId"]),
-		)
+		return errors.Join(r.learn(before["principalId"], properties["principalId"]),
+			r.learn(before["clientId"], properties["clientId"]))
 	case "ManagedCluster":
 		was, _ := before["oidcIssuerProfile"].(map[string]any)
 		is, _ := properties["oidcIssuerProfile"].(map[string]any)

@@ -116,10 +116,7 @@ func (s fleetStack) String() string {
 // previewFleets previews fleets in one local cloud, which previews leave as it is, with the components and bare in
 // turn, and returns what each took in each round.
 func previewFleets(
-	ctx context.Context,
-	checkout, dir string,
-	counts []int,
-	rounds int,
+	ctx context.Context, checkout, dir string, counts []int, rounds int,
 ) (_ map[fleetStack][]measured, err error) {
 	f, err := newFleet(ctx, checkout, dir)
 	if err != nil {
@@ -318,14 +315,8 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 			if with.wall == 0 {
 				continue
 			}
-			fmt.Printf(
-				"| %d | %s | %.1f s | %.1f s | %.2f |\n",
-				count,
-				command.name,
-				with.wall.Seconds(),
-				bare.wall.Seconds(),
-				with.wall.Seconds()/bare.wall.Seconds(),
-			)
+			fmt.Printf("| %d | %s | %.1f s | %.1f s | %.2f |\n", count, command.name, with.wall.Seconds(), bare.wall.Seconds(),
+				with.wall.Seconds()/bare.wall.Seconds())
 			a, b := with.of(ours...).cpu.Seconds(), bare.of(ours...).cpu.Seconds()
 			fmt.Printf("| | %s, processor time of program and engine | %.1f s | %.1f s | %.2f |\n", command.name, a, b, a/b)
 			for _, of := range []struct {
@@ -335,22 +326,13 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 				{"program", []string{"program"}}, {"engine", []string{"engine", "language host"}}, {"providers", []string{"azure-native", "Kubernetes provider"}},
 			} {
 				a, b := with.of(of.programs...), bare.of(of.programs...)
-				fmt.Printf(
-					"| | %s, memory of the %s | %d MiB | %d MiB | %.2f |\n",
-					command.name,
-					of.name,
-					a.memory>>20,
-					b.memory>>20,
-					float64(a.memory)/float64(b.memory),
-				)
+				fmt.Printf("| | %s, memory of the %s | %d MiB | %d MiB | %.2f |\n", command.name, of.name, a.memory>>20,
+					b.memory>>20, float64(a.memory)/float64(b.memory))
 			}
 		}
 	}
-	fmt.Printf(
-		"\nThe goals at the largest size: a ratio of %.2f, and a growth of %.2f below.\n",
-		goalAgainstBare,
-		goalOfGrowth,
-	)
+	fmt.Printf("\nThe goals at the largest size: a ratio of %.2f, and a growth of %.2f below.\n", goalAgainstBare,
+		goalOfGrowth)
 	fmt.Printf("\nWith components, for each workload, in ms:\n\n| |")
 	for _, count := range counts {
 		fmt.Printf(" %d |", count)

@@ -48,10 +48,7 @@ func OpenTofu(ctx context.Context, tests string) (Tofu, error) {
 		}
 	}
 	config := filepath.Join(dir, "tofurc")
-	err = os.WriteFile(
-		config,
-		fmt.Appendf(nil, "provider_installation {\n  dev_overrides { \"Azure/azapi\" = %q }\n}\n", dir),
-		0o600,
-	)
+	err = os.WriteFile(config,
+		fmt.Appendf(nil, "provider_installation {\n  dev_overrides { \"Azure/azapi\" = %q }\n}\n", dir), 0o600)
 	return Tofu{filepath.Join(dir, "tofu"), []string{"TF_CLI_CONFIG_FILE=" + config, "TF_IN_AUTOMATION=1"}}, err
 }

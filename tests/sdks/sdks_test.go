@@ -34,12 +34,7 @@ func TestSchema_IsReadByPulumi(t *testing.T) {
 		}
 	}
 	// What Azure and Kubernetes give is an Input; what decides what is created is plain.
-	if name, id := property(
-		t,
-		pkg,
-		"KeyVaultStack",
-		"namePrefix",
-	), property(
+	if name, id := property(t, pkg, "KeyVaultStack", "namePrefix"), property(
 		t,
 		pkg,
 		"KeyVaultStack",
@@ -127,15 +122,8 @@ func TestSDK_TypeScriptIsStrict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	install := exec.CommandContext(
-		t.Context(),
-		npm,
-		"install",
-		"--ignore-scripts",
-		"--no-audit",
-		"--no-fund",
-		"--prefer-offline",
-	)
+	install := exec.CommandContext(t.Context(), npm, "install", "--ignore-scripts", "--no-audit", "--no-fund",
+		"--prefer-offline")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
 		if exec.CommandContext(t.Context(), npm, "ping").Run() != nil {

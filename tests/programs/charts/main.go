@@ -14,11 +14,8 @@ type component struct{ pulumi.ResourceState }
 
 func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
-	provider, err := kubernetes.NewProvider(
-		ctx,
-		"cluster",
-		&kubernetes.ProviderArgs{Kubeconfig: cfg.RequireSecret("kubeconfig")},
-	)
+	provider, err := kubernetes.NewProvider(ctx, "cluster",
+		&kubernetes.ProviderArgs{Kubeconfig: cfg.RequireSecret("kubeconfig")})
 	if err != nil {
 		return err
 	}

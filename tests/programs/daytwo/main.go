@@ -69,9 +69,7 @@ func program(ctx *pulumi.Context) error {
 
 // mount is of both secrets. The program knows the version of its own, and looks up the other's, without its value.
 func mount(
-	ctx *pulumi.Context,
-	cfg *config.Config,
-	identity *components.WorkloadIdentity,
+	ctx *pulumi.Context, cfg *config.Config, identity *components.WorkloadIdentity,
 ) (*components.SecretMount, error) {
 	vault, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{
 		ExistingVaultID: pulumi.String(cfg.Require("vaultId")),
@@ -81,11 +79,9 @@ func mount(
 		return nil, err
 	}
 	theirs := keyvault.LookupSecretOutput(ctx, keyvault.LookupSecretOutputArgs{
-		ResourceGroupName: pulumi.String(
-			cfg.Require("resourceGroupName"),
-		),
-		VaultName:  vault.VaultName,
-		SecretName: pulumi.String("theirs"),
+		ResourceGroupName: pulumi.String(cfg.Require("resourceGroupName")),
+		VaultName:         vault.VaultName,
+		SecretName:        pulumi.String("theirs"),
 	})
 	return components.NewSecretMount(ctx, "daytwo", &components.SecretMountArgs{
 		VaultID: vault.VaultID, VaultName: vault.VaultName, TenantID: vault.TenantID,

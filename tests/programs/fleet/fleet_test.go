@@ -113,13 +113,8 @@ func TestBare_RegistersSameResources(t *testing.T) {
 				}
 			}
 			if a, b := request(t, one), request(t, other); !proto.Equal(a, b) {
-				t.Errorf(
-					"preview %t: %s is registered with\n%s\nand without components with\n%s",
-					preview,
-					name,
-					prototext.Format(a),
-					prototext.Format(b),
-				)
+				t.Errorf("preview %t: %s is registered with\n%s\nand without components with\n%s", preview, name,
+					prototext.Format(a), prototext.Format(b))
 			}
 		}
 	}

@@ -48,14 +48,12 @@ type fleet struct {
 func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
 	f := fleet{
-		workloads: cfg.RequireInt("workloads"),
-		pods:      cfg.GetBool("pods"),
-		vaultID:   cfg.Require("vaultId"),
-		vaultName: cfg.Require("vaultName"),
-		tenantID:  cfg.Require("tenantId"),
-		issuerURL: cfg.Require(
-			"issuerUrl",
-		),
+		workloads:     cfg.RequireInt("workloads"),
+		pods:          cfg.GetBool("pods"),
+		vaultID:       cfg.Require("vaultId"),
+		vaultName:     cfg.Require("vaultName"),
+		tenantID:      cfg.Require("tenantId"),
+		issuerURL:     cfg.Require("issuerUrl"),
 		resourceGroup: cfg.Require("resourceGroupName"),
 		namespace:     cfg.Require("namespace"),
 		kubeconfig:    cfg.RequireSecret("kubeconfig"),
@@ -124,10 +122,7 @@ func (f fleet) components(ctx *pulumi.Context) error {
 }
 
 func (f fleet) workload(
-	ctx *pulumi.Context,
-	i int,
-	vault *components.KeyVaultStack,
-	cluster *components.AksWithCsi,
+	ctx *pulumi.Context, i int, vault *components.KeyVaultStack, cluster *components.AksWithCsi,
 ) error {
 	name := workloadName(i)
 	identity, err := components.NewWorkloadIdentity(ctx, name, &components.WorkloadIdentityArgs{

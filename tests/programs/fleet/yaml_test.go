@@ -65,9 +65,7 @@ func TestYAMLProgram_MatchesGo(t *testing.T) {
 		t.Errorf("in YAML there are %d\n%s\nand in Go %d\n%s", len(made), strings.Join(slices.Sorted(maps.Keys(made)), "\n"),
 			len(want), strings.Join(slices.Sorted(maps.Keys(want)), "\n"))
 	}
-	if n := strconv.Itoa(
-		testWorkloads - 1,
-	); read.Resources["mount-"+n].Properties.ClassName != workloadName(
+	if n := strconv.Itoa(testWorkloads - 1); read.Resources["mount-"+n].Properties.ClassName != workloadName(
 		testWorkloads-1,
 	) {
 		t.Errorf("the last class is %q", read.Resources["mount-"+n].Properties.ClassName)

@@ -13,11 +13,8 @@ func main() { pulumi.Run(program) }
 
 func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
-	provider, err := kubernetes.NewProvider(
-		ctx,
-		"theirs",
-		&kubernetes.ProviderArgs{Kubeconfig: cfg.RequireSecret("kubeconfig")},
-	)
+	provider, err := kubernetes.NewProvider(ctx, "theirs",
+		&kubernetes.ProviderArgs{Kubeconfig: cfg.RequireSecret("kubeconfig")})
 	if err != nil {
 		return err
 	}

@@ -36,9 +36,7 @@ func program(ctx *pulumi.Context) error {
 		args.ExistingVaultID = pulumi.String(id)
 	} else {
 		args.ResourceGroupName, args.Location = pulumi.String(cfg.Require("resourceGroupName")), pulumi.String("eastus")
-		args.TenantID, args.NamePrefix, args.SoftDeleteRetentionDays = pulumi.String(
-			cfg.Require("tenantId"),
-		), cfg.Require(
+		args.TenantID, args.NamePrefix, args.SoftDeleteRetentionDays = pulumi.String(cfg.Require("tenantId")), cfg.Require(
 			"prefix",
 		), 7
 	}

@@ -88,9 +88,7 @@ func contents(cfg *config.Config) *components.KeyVaultStackArgs {
 // identities are one that exists, for accounts in a namespace that is created and in one that exists, and one that is
 // created. The latter finds the cluster's provider in its options, as a component does that knows no AksWithCsi.
 func identities(
-	ctx *pulumi.Context,
-	cfg *config.Config,
-	cluster *components.AksWithCsi,
+	ctx *pulumi.Context, cfg *config.Config, cluster *components.AksWithCsi,
 ) (shared, own *components.WorkloadIdentity, err error) {
 	existing := cfg.Require("namespace")
 	shared, err = components.NewWorkloadIdentity(ctx, "shared", &components.WorkloadIdentityArgs{

@@ -20,9 +20,7 @@ const (
 
 // workloads are one of each kind, with mounts in their pods.
 func workloads(
-	ctx *pulumi.Context,
-	inCluster pulumi.ResourceOption,
-	files, history, second *components.SecretMount,
+	ctx *pulumi.Context, inCluster pulumi.ResourceOption, files, history, second *components.SecretMount,
 ) error {
 	env, err := podmount.Env(files, map[string]podmount.Ref{
 		"GIVEN":     {Secret: "synced", Key: "GIVEN"},
