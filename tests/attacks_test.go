@@ -11,7 +11,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// rootPod is a pod that has everything Kubernetes can give: the node's root, its processes and its network, and all privileges.
+// rootPod is a pod that has everything Kubernetes can give: the node's root, its processes and its network, and all
+// privileges.
 const rootPod = `
 apiVersion: v1
 kind: Pod
@@ -30,8 +31,9 @@ spec:
   volumes: [{name: root, hostPath: {path: /}}]
 `
 
-// TestAttack_PrivilegedPodCannotReachTheMachine looks from a pod for a file of the machine, for the local cloud's state and for the
-// keys of the control plane, by the node's root and by that of each process that it sees, and writes where the machine has files.
+// TestAttack_PrivilegedPodCannotReachTheMachine looks from a pod for a file of the machine, for the local cloud's state
+// and for the keys of the control plane, by the node's root and by that of each process that it sees, and writes where
+// the machine has files.
 func TestAttack_PrivilegedPodCannotReachTheMachine(t *testing.T) {
 	t.Parallel()
 	needsRealNode(t)
@@ -116,8 +118,8 @@ var escapes = []string{
 	"..2026/escaped",
 }
 
-// TestAttack_StandInNodeConfinesPods has pods ask for files outside of theirs, which the stand-in node would write as whoever runs the local
-// cloud, and for the machine's.
+// TestAttack_StandInNodeConfinesPods has pods ask for files outside of theirs, which the stand-in node would write as
+// whoever runs the local cloud, and for the machine's.
 func TestAttack_StandInNodeConfinesPods(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -213,8 +215,8 @@ spec:
 `, name, outputs.Namespace, outputs.ServiceAccounts[0], class)
 }
 
-// TestAttack_AzureRBACDeniesWithoutRole has principals do with kubectl what their roles of Azure RBAC let them, at the cluster and at a
-// namespace, and nothing else. The cluster has no local accounts.
+// TestAttack_AzureRBACDeniesWithoutRole has principals do with kubectl what their roles of Azure RBAC let them, at the
+// cluster and at a namespace, and nothing else. The cluster has no local accounts.
 func TestAttack_AzureRBACDeniesWithoutRole(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

@@ -15,7 +15,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Who signs in, in a pipeline of GitHub's repository acme/shop or of GitLab's or Pulumi's, by the identity that lets it.
+// Who signs in, in a pipeline of GitHub's repository acme/shop or of GitLab's or Pulumi's, by the identity that lets
+// it.
 var bootstrapIdentities = []map[string]any{
 	{
 		"name":   "preview",
@@ -54,8 +55,8 @@ type bootstrapped struct {
 	Setup                    map[string]string
 }
 
-// TestBootstrap brings deploy/bootstrap up, has each kind of pipeline sign in as its identities, brings the dev stack up
-// and down as one of them, and takes the bootstrap away.
+// TestBootstrap brings deploy/bootstrap up, has each kind of pipeline sign in as its identities, brings the dev stack
+// up and down as one of them, and takes the bootstrap away.
 func TestBootstrap(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -142,8 +143,8 @@ func (c *cloud) customRoles(t *testing.T) (ids []string) {
 	return ids
 }
 
-// signIn exchanges a token of CI for one of Entra ID, for Resource Manager unless another scope is named, as a client. It
-// returns the error that Entra ID gives instead.
+// signIn exchanges a token of CI for one of Entra ID, for Resource Manager unless another scope is named, as a client.
+// It returns the error that Entra ID gives instead.
 func (c *cloud) signIn(t *testing.T, clientID, assertion string, scope ...string) (token, refusal string) {
 	t.Helper()
 	_, options, running := c.azure(t)
@@ -398,8 +399,8 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	}
 }
 
-// wantDevIn brings the dev stack up and down in a group that exists, by a job whose identity may deploy there and nowhere
-// else, with previews by one whose identity may preview there.
+// wantDevIn brings the dev stack up and down in a group that exists, by a job whose identity may deploy there and
+// nowhere else, with previews by one whose identity may preview there.
 func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	t.Helper()
 	config := configuredTexts(t, "dev")

@@ -74,8 +74,8 @@ func (c *cloud) ciToken(t *testing.T, args ...string) string {
 	return strings.TrimSuffix(string(out), "\n")
 }
 
-// asJob is the environment of a job of GitHub Actions that may ask for tokens, and is to sign in as an identity. There is no
-// secret in it.
+// asJob is the environment of a job of GitHub Actions that may ask for tokens, and is to sign in as an identity. There
+// is no secret in it.
 func (c *cloud) asJob(t *testing.T, identity principal, subject string) []string {
 	t.Helper()
 	env := c.withoutSecret(t, identity)
@@ -112,8 +112,8 @@ func (c *cloud) withoutSecret(t *testing.T, identity principal) []string {
 	}
 }
 
-// TestCI_DeploysWithoutSecret has a job of GitHub bring a stack up as CI does it: azure-native and kubelogin both sign in with
-// tokens of the job. Then one that has a token alone looks at it, and a pull request's job gets nothing.
+// TestCI_DeploysWithoutSecret has a job of GitHub bring a stack up as CI does it: azure-native and kubelogin both sign
+// in with tokens of the job. Then one that has a token alone looks at it, and a pull request's job gets nothing.
 func TestCI_DeploysWithoutSecret(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -168,7 +168,8 @@ func TestCI_DeploysWithoutSecret(t *testing.T) {
 		"a pull request's job":   {c.asJob(t, deployer, change), "AADSTS700213"},
 		"a pull request's token": {c.withToken(t, deployer, c.ciToken(t, "github", "--subject", change)), "AADSTS700213"},
 	} {
-		// A machine of its own: kubelogin keeps the tokens that it got for an identity, and asks for none as long as they are valid.
+		// A machine of its own: kubelogin keeps the tokens that it got for an identity, and asks for none as long as they are
+		// valid.
 		if err := os.RemoveAll(filepath.Join(c.home, "cache", ".IdentityService")); err != nil {
 			t.Fatal(err)
 		}
@@ -191,8 +192,8 @@ func TestCI_DeploysWithoutSecret(t *testing.T) {
 	}
 }
 
-// TestSecretsProvider_UsesVaultKey has the engine keep a stack's secrets with a key of a vault, for who has a role on it, and
-// shows what becomes of them when the key is rotated.
+// TestSecretsProvider_UsesVaultKey has the engine keep a stack's secrets with a key of a vault, for who has a role on
+// it, and shows what becomes of them when the key is rotated.
 func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

@@ -13,7 +13,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
 
-// vaults is the program programs/vaults in a stack of its own, whose deployer has no rights on the vault's data until granted.
+// vaults is the program programs/vaults in a stack of its own, whose deployer has no rights on the vault's data until
+// granted.
 type vaults struct {
 	*program
 }
@@ -155,8 +156,8 @@ func TestKeys_AreNeverReplaced(t *testing.T) {
 	v.pulumi(t, "destroy", "--yes", "--skip-preview")
 }
 
-// TestSecrets_CanBeRemovedAndAdoptedAgain takes a secret and a key out of the lists of a new and of an existing vault and puts them in
-// again, as somebody without rights on the vault's data.
+// TestSecrets_CanBeRemovedAndAdoptedAgain takes a secret and a key out of the lists of a new and of an existing vault
+// and puts them in again, as somebody without rights on the vault's data.
 func TestSecrets_CanBeRemovedAndAdoptedAgain(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -214,8 +215,8 @@ func TestSecrets_CanBeRemovedAndAdoptedAgain(t *testing.T) {
 	}
 }
 
-// TestSecretOnce_KeepsValuesOfOthers has somebody rotate a secret that the program made once, and then changes all that the program
-// says of it.
+// TestSecretOnce_KeepsValuesOfOthers has somebody rotate a secret that the program made once, and then changes all that
+// the program says of it.
 func TestSecretOnce_KeepsValuesOfOthers(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
@@ -250,8 +251,8 @@ func TestSecretOnce_KeepsValuesOfOthers(t *testing.T) {
 	}
 }
 
-// TestVault_MountsFromAnotherSubscription mounts from a vault of a hub, which is in another subscription of the deployer's and takes roles, or
-// has access policies.
+// TestVault_MountsFromAnotherSubscription mounts from a vault of a hub, which is in another subscription of the
+// deployer's and takes roles, or has access policies.
 func TestVault_MountsFromAnotherSubscription(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

@@ -19,8 +19,8 @@ import (
 	"testing"
 )
 
-// TestExamples_UseExistingVaultAndCluster brings up the examples for which a vault or a cluster exist, one after another: those of
-// the dev stack, of which nothing else is then than before.
+// TestExamples_UseExistingVaultAndCluster brings up the examples for which a vault or a cluster exist, one after
+// another: those of the dev stack, of which nothing else is then than before.
 func TestExamples_UseExistingVaultAndCluster(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()

@@ -17,8 +17,9 @@ import (
 // wasInterrupted finds what a command says that was.
 var wasInterrupted = regexp.MustCompile(`signal: |interrupt|context canceled`)
 
-// TestScenario_InterruptedTestsLeaveNothing runs a test of this package in a process of its own and has it interrupted as a terminal does, at any
-// moment from when its local cloud answers, while its stack comes up. It has to fail and to leave nothing.
+// TestScenario_InterruptedTestsLeaveNothing runs a test of this package in a process of its own and has it interrupted
+// as a terminal does, at any moment from when its local cloud answers, while its stack comes up. It has to fail and to
+// leave nothing.
 func TestScenario_InterruptedTestsLeaveNothing(t *testing.T) {
 	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {
 		self, err := os.Executable()

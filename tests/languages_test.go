@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestLanguages_RunOtherPrograms has `up --project` run programs that are not this repository's, without a stack's configuration.
+// TestLanguages_RunOtherPrograms has `up --project` run programs that are not this repository's, without a stack's
+// configuration.
 func TestLanguages_RunOtherPrograms(t *testing.T) {
 	for language, install := range map[string][]string{
 		"yaml": nil, "go": nil, "typescript": {"npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"},

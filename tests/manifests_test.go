@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestManifests_MatchKubernetesSchemas holds the golden manifests of the components against Kubernetes' own schema and that of the
-// SecretProviderClass. A field that they do not have is a mistake, too.
+// TestManifests_MatchKubernetesSchemas holds the golden manifests of the components against Kubernetes' own schema and
+// that of the SecretProviderClass. A field that they do not have is a mistake, too.
 func TestManifests_MatchKubernetesSchemas(t *testing.T) {
 	t.Parallel()
 	manifests, err := filepath.Glob(filepath.Join(checkout, "components", "testdata", "golden", "*.yaml"))

@@ -36,7 +36,8 @@ type pipeline struct {
 	variables map[string]string
 }
 
-// gitlabFileJobs are the jobs of a .gitlab-ci.yml in their order, each with what it extends, and the rules of the whole.
+// gitlabFileJobs are the jobs of a .gitlab-ci.yml in their order, each with what it extends, and the rules of the
+// whole.
 func gitlabFileJobs(t *testing.T, content []byte) (jobs map[string]gitlabJob, rules []struct{ If, When string }) {
 	t.Helper()
 	var file map[string]any
@@ -201,8 +202,8 @@ func (r *ci) runGitLabJob(t *testing.T, of gitlabJob, variables map[string]strin
 	return outcome
 }
 
-// TestGitLabFile_IsValid has gitlab-ci-local read .gitlab-ci.yml, which holds it against GitLab's schema, and says which
-// jobs there are for what.
+// TestGitLabFile_IsValid has gitlab-ci-local read .gitlab-ci.yml, which holds it against GitLab's schema, and says
+// which jobs there are for what.
 func TestGitLabFile_IsValid(t *testing.T) {
 	t.Parallel()
 	needsNPM(t)

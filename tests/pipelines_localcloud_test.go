@@ -10,8 +10,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestLocalCloudWorkflow_RestoresCachedPrograms runs the workflow that docs/workflows has for other repositories, twice: the first
-// run finds nothing in GitHub's cache, and the second, on a machine that has nothing else, what the first has left there.
+// TestLocalCloudWorkflow_RestoresCachedPrograms runs the workflow that docs/workflows has for other repositories,
+// twice: the first run finds nothing in GitHub's cache, and the second, on a machine that has nothing else, what the
+// first has left there.
 func TestLocalCloudWorkflow_RestoresCachedPrograms(t *testing.T) {
 	t.Parallel()
 	var w workflow

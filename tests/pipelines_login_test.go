@@ -15,8 +15,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestPipelines_SignInToPulumiCloud has the scripts sign in where the stacks are in Pulumi Cloud, or one of an organization's own,
-// which a server stands in for, as is GitHub's, by a token that is for nothing else and in nobody's arguments.
+// TestPipelines_SignInToPulumiCloud has the scripts sign in where the stacks are in Pulumi Cloud, or one of an
+// organization's own, which a server stands in for, as is GitHub's, by a token that is for nothing else and in nobody's
+// arguments.
 func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

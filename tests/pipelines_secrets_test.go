@@ -19,8 +19,8 @@ import (
 	"github.com/pulumi/esc/schema"
 )
 
-// TestPipelines_KeepSecretInputsHidden has secret values come into a stack in each way that docs/pipelines.md tells, and
-// looks for them wherever somebody could have left them.
+// TestPipelines_KeepSecretInputsHidden has secret values come into a stack in each way that docs/pipelines.md tells,
+// and looks for them wherever somebody could have left them.
 func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(19, 0))

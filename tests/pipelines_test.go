@@ -172,8 +172,8 @@ func newCI(t *testing.T) *ci {
 	return r
 }
 
-// bootstrap makes the identities that jobs sign in as, and the key of the stacks' secrets, and tells GitHub of them, as a
-// person does once who owns the subscription.
+// bootstrap makes the identities that jobs sign in as, and the key of the stacks' secrets, and tells GitHub of them, as
+// a person does once who owns the subscription.
 func (r *ci) bootstrap(t *testing.T) {
 	t.Helper()
 	type trust = map[string]any
@@ -910,8 +910,8 @@ func TestWorkflows_AreValid(t *testing.T) {
 	}
 }
 
-// TestPipelines_FromPullRequestToProduction has a repository's workflows run on a local cloud, from a pull request to prod, and as
-// the stacks live on. Each job that does something does it twice.
+// TestPipelines_FromPullRequestToProduction has a repository's workflows run on a local cloud, from a pull request to
+// prod, and as the stacks live on. Each job that does something does it twice.
 func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 	t.Parallel()
 	r := newCI(t)
@@ -1150,8 +1150,8 @@ func (r *ci) passes(t *testing.T, stack string, days int) {
 	r.asOwner(t, "pulumi", "stack", "import", "--stack", stack, "--file", file)
 }
 
-// TestPipelines_SurviveConflictAndKill has a job of one pipeline come upon another's, and one be killed at a moment at which the
-// engine does not know what there is.
+// TestPipelines_SurviveConflictAndKill has a job of one pipeline come upon another's, and one be killed at a moment at
+// which the engine does not know what there is.
 func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 	t.Parallel()
 	r := newCI(t)

@@ -17,7 +17,8 @@ var policyPack = filepath.Join(checkout, "policy")
 // violation is one that the engine reports.
 type violation struct{ PolicyName, EnforcementLevel, ResourceURN, Message string }
 
-// judged previews a program with the policy pack and returns what violates its policies, and an error if the preview fails.
+// judged previews a program with the policy pack and returns what violates its policies, and an error if the preview
+// fails.
 func (p *program) judged(t *testing.T, args ...string) (found []violation, err error) {
 	t.Helper()
 	p.besides = append(p.besides, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true")

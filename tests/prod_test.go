@@ -10,8 +10,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 )
 
-// TestProd_MountsWithLateRoles brings the prod stack up, with the Deployments that show that mounts work, in a cloud that honours roles
-// late: its cluster waits for the role of its own identity.
+// TestProd_MountsWithLateRoles brings the prod stack up, with the Deployments that show that mounts work, in a cloud
+// that honours roles late: its cluster waits for the role of its own identity.
 func TestProd_MountsWithLateRoles(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()

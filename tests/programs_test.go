@@ -22,7 +22,8 @@ type program struct {
 	printed bytes.Buffer // all that the engine has printed
 }
 
-// newProgram makes the stack of the program in a folder of the checkout. Values of the configuration whose key ends in "!" are secret.
+// newProgram makes the stack of the program in a folder of the checkout. Values of the configuration whose key ends in
+// "!" are secret.
 func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]string) *program {
 	t.Helper()
 	source := filepath.Join(checkout, dir)
@@ -33,8 +34,9 @@ func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]str
 	return p
 }
 
-// builtIn makes a folder in which the engine finds a program of the checkout built. Where it finds its source, it asks Go at each command
-// what modules there are and whether there is something to build, which takes two seconds of processor time.
+// builtIn makes a folder in which the engine finds a program of the checkout built. Where it finds its source, it asks
+// Go at each command what modules there are and whether there is something to build, which takes two seconds of
+// processor time.
 func builtIn(t *testing.T, source, dir string) {
 	t.Helper()
 	once, _ := programs.LoadOrStore(source, sync.OnceValues(func() (project, error) { return build(source) }))

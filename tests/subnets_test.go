@@ -31,8 +31,8 @@ func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	if tags := c.arm(t, http.MethodGet, c.resourceNamed(t, "network").ID, "2023-06-01", "")["tags"].(map[string]any); tags["team"] != "c" {
 		t.Errorf("the network has the tags %v", tags)
 	}
-	// Another range is set where the subnet is, which has nothing in it then, and after that in the configuration; the state
-	// has seen neither it nor what is attached now.
+	// Another range is set where the subnet is, which has nothing in it then, and after that in the configuration; the
+	// state has seen neither it nor what is attached now.
 	config = append(config, "--config", "vaultPrivateEndpoint={external: true}")
 	c.up(t, append(config, "--config", "tags={team: c}")...)
 	for _, name := range []string{"routeTables/hub", "networkSecurityGroups/policy"} {

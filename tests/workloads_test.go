@@ -31,8 +31,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestWorkloads_SecondTeamSharesVaultAndCluster brings the dev stack up, and in its vault and its cluster the program programs/workloads,
-// which uses what the program of the repository does not.
+// TestWorkloads_SecondTeamSharesVaultAndCluster brings the dev stack up, and in its vault and its cluster the program
+// programs/workloads, which uses what the program of the repository does not.
 func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()

@@ -16,8 +16,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
 
-// readFiles reads files again and again, and says what it has read of which whenever that is something else than before.
-// It ends when one that was there is not.
+// readFiles reads files again and again, and says what it has read of which whenever that is something else than
+// before. It ends when one that was there is not.
 const readFiles = `
 cd /mnt/secrets
 while :; do
@@ -42,9 +42,9 @@ type year struct {
 	want map[string][]string
 }
 
-// TestRotateEvery_RotatesThroughAYear moves the components' clock through a year, in which values rotate when they are due,
-// others write another and renew a certificate, and a pod reads all of them without a pause. The clock is of the program
-// alone: it decides what is due, and neither engine nor vault nor driver go by it.
+// TestRotateEvery_RotatesThroughAYear moves the components' clock through a year, in which values rotate when they are
+// due, others write another and renew a certificate, and a pod reads all of them without a pause. The clock is of the
+// program alone: it decides what is due, and neither engine nor vault nor driver go by it.
 func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
