@@ -445,8 +445,8 @@ func (i *intruder) wantNothingRead(t *testing.T, name string, wrong refusal) {
 		got := i.vault(t, request, body, wrong.token)
 		if got.status != wrong.status || !strings.Contains(got.text, wrong.code) ||
 			containsSecret([]byte(got.text), i.secret) {
-			t.Errorf("%s: Key Vault answers %s with %d and %s: %t, want %d", name, request, got.status, wrong.code,
-				strings.Contains(got.text, wrong.code), wrong.status)
+			t.Errorf("%s: Key Vault returns %d for %s, with error %s: %t; want %d with this error and no secret", name,
+				got.status, request, wrong.code, strings.Contains(got.text, wrong.code), wrong.status)
 		}
 	}
 }

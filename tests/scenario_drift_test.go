@@ -85,13 +85,9 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		if now := c.pool(t, outputs)["count"]; now != count {
 			t.Errorf("the pool has %v nodes, want %v", now, count)
 		}
-		if now := c.kubectl(
-			t,
-			"get",
-			"namespace",
-			outputs.Namespace,
-			"--output=jsonpath={.metadata.annotations.somebody}",
-		); now != "else" {
+		annotation := c.kubectl(t, "get", "namespace", outputs.Namespace,
+			"--output=jsonpath={.metadata.annotations.somebody}")
+		if annotation != "else" {
 			t.Error("up removed another user's annotation")
 		}
 		if getSecret(t, secrets, "my-secret") != value {

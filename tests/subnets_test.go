@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestSubnets_KeepWhatOthersAttach has somebody attach a route table and a network security group to the subnets of a
-// stack, and then the stack change its tags, with a refresh and without.
+// TestSubnets_KeepWhatOthersAttach checks that a stack's subnets keep a route table and a network security group that
+// somebody else attached, when the stack changes tags or an address range, with a refresh and without.
 func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -48,18 +48,19 @@ func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	text := asJSON(t, c.arm(t, http.MethodGet, endpoints, "2023-06-01", ""))
 	for _, part := range []string{"10.10.16.0/23", "routeTables/hub2", "networkSecurityGroups/policy2"} {
 		if !strings.Contains(text, part) {
-			t.Errorf("after another range, the subnet lacks %s: %s", part, text)
+			t.Errorf("after the change of range, the subnet lacks %s: %s", part, text)
 		}
 	}
 	c.pulumi(t, "preview", "--expect-no-changes")
 	c.pulumi(t, "destroy", "--yes", "--skip-preview")
 }
 
-// attachToSubnets attaches a route table and a network security group to both subnets of a network, as somebody does by
-// az, who sends what the subnets have.
+// attachToSubnets attaches a route table and a network security group to both subnets of a network. Like az, it sends
+// back what the subnets have.
 func (c *cloud) attachToSubnets(t *testing.T, group, network string) {
 	t.Helper()
-	table, security := group+"/providers/Microsoft.Network/routeTables/hub", group+"/providers/Microsoft.Network/networkSecurityGroups/policy"
+	table := group + "/providers/Microsoft.Network/routeTables/hub"
+	security := group + "/providers/Microsoft.Network/networkSecurityGroups/policy"
 	c.arm(t, http.MethodPut, table, "2023-06-01", `{"location":"eastus"}`)
 	c.arm(t, http.MethodPut, security, "2023-06-01", `{"location":"eastus"}`)
 	for _, name := range []string{"nodes", "endpoints"} {
@@ -71,12 +72,16 @@ func (c *cloud) attachToSubnets(t *testing.T, group, network string) {
 	}
 }
 
-// wantAttached checks that both are still there, and the service endpoint of the program's own.
+// wantAttached checks that both are still attached, and that the program's service endpoint is there.
 func (c *cloud) wantAttached(t *testing.T, after, group, network string) {
 	t.Helper()
 	for name, endpoint := range map[string]string{"nodes": "Microsoft.KeyVault", "endpoints": ""} {
 		text := asJSON(t, c.arm(t, http.MethodGet, network+"/subnets/"+name, "2023-06-01", ""))
-		for _, part := range []string{group + "/providers/Microsoft.Network/routeTables/hub", group + "/providers/Microsoft.Network/networkSecurityGroups/policy", endpoint} {
+		for _, part := range []string{
+			group + "/providers/Microsoft.Network/routeTables/hub",
+			group + "/providers/Microsoft.Network/networkSecurityGroups/policy",
+			endpoint,
+		} {
 			if !strings.Contains(text, part) {
 				t.Errorf("after %s, %s lacks %s: %s", after, name, part, text)
 			}
