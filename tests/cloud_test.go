@@ -225,7 +225,7 @@ func needsRealNode(t *testing.T) {
 func (c *cloud) showLogs(t *testing.T) {
 	t.Log(c.localcloud().Logs(30_000))
 	said := c.printed.Bytes()
-	t.Logf("what the commands printed:\n%s", said[max(0, len(said)-8000):])
+	t.Logf("output of the commands:\n%s", said[max(0, len(said)-8000):])
 }
 
 func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {

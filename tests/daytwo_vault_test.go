@@ -35,13 +35,13 @@ func newVaults(t *testing.T, c *cloud, more map[string]string) *vaults {
 }
 
 // is gives the lists another content.
-func (v *vaults) is(t *testing.T, secrets, keys string) {
+func (v *vaults) setLists(t *testing.T, secrets, keys string) {
 	t.Helper()
 	v.configure(t, map[string]string{"secrets": secrets, "keys": keys})
 }
 
 // ops are what a preview would do, without what stays the same, by the resource's name.
-func (v *vaults) ops(t *testing.T, args ...string) map[string]string {
+func (v *vaults) changes(t *testing.T, args ...string) map[string]string {
 	t.Helper()
 	var preview struct {
 		Steps []struct{ Op, URN string }
@@ -62,7 +62,7 @@ func (v *vaults) ops(t *testing.T, args ...string) map[string]string {
 }
 
 // refused is a preview that fails, naming what is wrong; nothing else fails it.
-func (v *vaults) refused(t *testing.T, words ...string) {
+func (v *vaults) wantPreviewFails(t *testing.T, words ...string) {
 	t.Helper()
 	said, err := v.tryPulumi(t, "preview", "--diff")
 	if err == nil {
@@ -108,14 +108,14 @@ func TestKeys_AreNeverReplaced(t *testing.T) {
 		{"curve", `"type": "EC"`, `"type": "EC", "curve": "P-384"`},
 		{"rotation.after", `"type": "EC"`, `"type": "EC", "rotation": {"after": "P90D"}`},
 	} {
-		v.is(t, "[]", "["+strings.Replace(first, change.old, change.new, 1)+","+second+"]")
-		v.refused(t, "keys[0]."+change.what, "another name")
+		v.setLists(t, "[]", "["+strings.Replace(first, change.old, change.new, 1)+","+second+"]")
+		v.wantPreviewFails(t, "keys[0]."+change.what, "another name")
 	}
-	v.is(t, "[]", "["+first+","+strings.Replace(second, "P90D", "P91D", 1)+"]")
-	v.refused(t, "keys[1].expires", "another name")
+	v.setLists(t, "[]", "["+first+","+strings.Replace(second, "P90D", "P91D", 1)+"]")
+	v.wantPreviewFails(t, "keys[1].expires", "another name")
 
 	// Others change what the program does not say.
-	v.is(t, "[]", "["+first+","+second+"]")
+	v.setLists(t, "[]", "["+first+","+second+"]")
 	for _, name := range []string{"signing", "counted"} {
 		tags := map[string]*string{"policy": to.Ptr("theirs")}
 		if name == "signing" {
@@ -128,12 +128,12 @@ func TestKeys_AreNeverReplaced(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{nil, {"--refresh"}} {
-		if ops := v.ops(t, args...); len(ops) > 0 {
+		if ops := v.changes(t, args...); len(ops) > 0 {
 			t.Errorf("with %v it would do %v", args, ops)
 		}
 		v.pulumi(t, append([]string{"up", "--yes", "--skip-preview", "--expect-no-changes"}, args...)...)
 	}
-	if ops := v.ops(t); len(ops) > 0 {
+	if ops := v.changes(t); len(ops) > 0 {
 		t.Errorf("after a refresh it would do %v", ops)
 	}
 	after := c.arm(t, http.MethodGet, id+"/keys/signing", "2024-11-01", "")
@@ -143,7 +143,7 @@ func TestKeys_AreNeverReplaced(t *testing.T) {
 	}
 	// A new name makes another key, and another vault has keys of its own.
 	renamed := strings.Replace(strings.Replace(first, `"signing"`, `"signing-2"`, 1), `"team": "a"`, `"team": "b"`, 1)
-	v.is(t, "[]", "["+renamed+","+second+"]")
+	v.setLists(t, "[]", "["+renamed+","+second+"]")
 	v.up(t)
 	v.configure(t, map[string]string{"prefix": "another", "keys": "[" + strings.Replace(renamed, "EC", "RSA", 1) + "]"})
 	v.up(t)
@@ -171,23 +171,23 @@ func TestSecrets_CanBeRemovedAndAdoptedAgain(t *testing.T) {
 				version = "2026-02-01"
 			}
 			v := newVaults(t, c, map[string]string{"existingVaultId": existing, "apiVersion": version})
-			v.is(t, fmt.Sprintf(both, "t1", ""), fmt.Sprintf(keys, ""))
+			v.setLists(t, fmt.Sprintf(both, "t1", ""), fmt.Sprintf(keys, ""))
 			v.up(t)
 			id, secrets, _ := v.vault(t)
-			v.is(t, one, key)
+			v.setLists(t, one, key)
 			v.up(t) // which says of both that they are retained
 			for _, gone := range []string{"/secrets/token", "/keys/signing"} {
 				c.arm(t, http.MethodGet, id+gone, "2024-11-01", "")
 			}
 			v.pulumi(t, "preview", "--expect-no-changes")
 
-			v.is(t, fmt.Sprintf(both, "t2", ""), key)
+			v.setLists(t, fmt.Sprintf(both, "t2", ""), key)
 			_, err := v.tryPulumi(t, "up", "--yes", "--skip-preview")
 			if err == nil || !strings.Contains(err.Error(), "already exist") {
 				t.Errorf("what is there is taken up without being asked to: %v", err)
 			}
-			v.is(t, fmt.Sprintf(both, "t2", `, "adopt": true`), fmt.Sprintf(keys, `, "adopt": true`))
-			if ops := v.ops(t); ops["vault-secret-token"] != "import" || ops["vault-key-signing"] != "import" {
+			v.setLists(t, fmt.Sprintf(both, "t2", `, "adopt": true`), fmt.Sprintf(keys, `, "adopt": true`))
+			if ops := v.changes(t); ops["vault-secret-token"] != "import" || ops["vault-key-signing"] != "import" {
 				t.Errorf("it would do %v", ops)
 			}
 			v.up(t)
@@ -196,8 +196,8 @@ func TestSecrets_CanBeRemovedAndAdoptedAgain(t *testing.T) {
 			if got := getSecret(t, secrets, "token"); got != "t1" {
 				t.Errorf("the adopted secret is %q", got)
 			}
-			v.is(t, fmt.Sprintf(both, "t2", ""), fmt.Sprintf(keys, ""))
-			if ops := v.ops(t); len(ops) != 1 || ops["vault-secret-token"] != "update" {
+			v.setLists(t, fmt.Sprintf(both, "t2", ""), fmt.Sprintf(keys, ""))
+			if ops := v.changes(t); len(ops) != 1 || ops["vault-secret-token"] != "update" {
 				t.Errorf("it would do %v", ops)
 			}
 			v.up(t)

@@ -57,7 +57,7 @@ func TestExamples_InTypeScript(t *testing.T) {
 	app := newExample(t, c, "typescript-app", appIn(first))
 	app.getPackages(t)
 	t.Run("typescript-app", func(t *testing.T) {
-		app.compiles(t)
+		app.wantTypeChecks(t)
 		c.wantApp(t, app, first)
 	})
 	t.Run("template", func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestExamples_InTypeScript(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.takePackages(t, app)
-		p.compiles(t)
+		p.wantTypeChecks(t)
 		p.wantTemplate(t)
 	})
 	t.Run("mistakes", func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestExamples_InTypeScript(t *testing.T) {
 			},
 			"theirs": {"of their own"},
 		})
-		p.gone(t)
+		p.destroy(t)
 	})
 }
 
@@ -218,7 +218,7 @@ func TestMistakes_InYAML(t *testing.T) {
 			p.wantRefused(t, one.want)
 		})
 	}
-	p.gone(t)
+	p.destroy(t)
 }
 
 // TestMistakes_InGo brings up programs in Go in which something is wrong. The compiler sees an output where a plain
@@ -239,7 +239,7 @@ func TestMistakes_InGo(t *testing.T) {
 		},
 		"theirs": {"of their own"},
 	})
-	p.gone(t)
+	p.destroy(t)
 }
 
 func TestMistakes_FailToCompileInGo(t *testing.T) {
@@ -392,11 +392,11 @@ func appIn(first stackOutputs) map[string]string {
 // folder.
 func (c *cloud) wantApp(t *testing.T, p *program, in stackOutputs) {
 	t.Helper()
-	p.twice(t)
+	p.upTwice(t)
 	secrets, _ := vaultClients(t, c, in.VaultURI)
 	namespace := filepath.Base(p.dir)
 	c.wantAppReads(t, namespace, getSecret(t, secrets, "my-secret"))
-	p.gone(t)
+	p.destroy(t)
 	if left, err := c.run(t, "", "kubectl", "get", "namespace", namespace); err == nil {
 		t.Errorf("the namespace is left: %s", left)
 	}
@@ -439,7 +439,7 @@ func (p *program) takePackages(t *testing.T, of *program) {
 }
 
 // compiles has TypeScript's compiler check the program, strictly.
-func (p *program) compiles(t *testing.T) {
+func (p *program) wantTypeChecks(t *testing.T) {
 	t.Helper()
 	cmd := exec.CommandContext(untilEnding(t), filepath.Join(p.dir, "node_modules", ".bin", "tsc"), "--strict", "--noEmit",
 		"--project", p.dir)

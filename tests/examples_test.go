@@ -51,9 +51,9 @@ func TestExamples_UseExistingVaultAndCluster(t *testing.T) {
 			configuration := map[string]string{"clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo"}
 			maps.Copy(configuration, example.with)
 			p := newProgram(t, c, filepath.Join("examples", example.name), configuration)
-			p.twice(t)
+			p.upTwice(t)
 			example.want(t, p)
-			p.gone(t)
+			p.destroy(t)
 			if after := theirs(); after != before {
 				t.Errorf("before\n%s\nafter\n%s", before, after)
 			}
@@ -66,22 +66,22 @@ func TestExamples_UseExistingVaultAndCluster(t *testing.T) {
 }
 
 // twice brings the stack up, and once more, when there must be nothing to do.
-func (p *program) twice(t *testing.T) {
+func (p *program) upTwice(t *testing.T) {
 	t.Helper()
 	p.pulumi(t, "up", "--yes", "--skip-preview")
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 }
 
 // gone destroys the stack, and leaves nothing of it in the backend.
-func (p *program) gone(t *testing.T) {
+func (p *program) destroy(t *testing.T) {
 	t.Helper()
 	p.pulumi(t, "destroy", "--yes", "--skip-preview", "--remove")
 }
 
 // goneIn destroys the stack, after which there are as many resource groups as before it.
-func (p *program) goneIn(t *testing.T, groups int) {
+func (p *program) destroyIn(t *testing.T, groups int) {
 	t.Helper()
-	p.gone(t)
+	p.destroy(t)
 	if left := resourceGroups(t, p.cloud); left != groups {
 		t.Errorf("%d resource groups are left of %d", left-groups, left)
 	}
@@ -227,7 +227,7 @@ func TestExamples_IsolateTeams(t *testing.T) {
 	c.up(t, "--config", "workloads=[]")
 	groups := resourceGroups(t, c)
 	p := newProgram(t, c, "examples/go-platform", map[string]string{"tenantId": c.running(t).Credentials.TenantID})
-	p.twice(t)
+	p.upTwice(t)
 	var outputs struct {
 		VaultID, VaultName, VaultURI string
 		Kubeconfigs                  map[string]string
@@ -274,7 +274,7 @@ func TestExamples_IsolateTeams(t *testing.T) {
 		refused[name] = try.refusal
 	}
 	clusters["east"].wantRefusedMounts(t, "payments", refused)
-	p.goneIn(t, groups)
+	p.destroyIn(t, groups)
 }
 
 // intruderClass is a class of the namespace payments.

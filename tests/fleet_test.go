@@ -93,7 +93,7 @@ func TestWorkloads_RemovesOneOfFifty(t *testing.T) {
 
 	t.Run("each workload has what the file says", func(t *testing.T) { c.wantFleet(t, fleet) })
 	t.Run("there is nothing else", func(t *testing.T) { c.wantComplete(t) })
-	before := c.fleetHas(t)
+	before := c.fleetSnapshot(t)
 	out := fleet[fleetSize/2]
 	rest := slices.DeleteFunc(slices.Clone(fleet), func(w fleetWorkload) bool { return w.name == out.name })
 
@@ -111,7 +111,7 @@ func TestWorkloads_RemovesOneOfFifty(t *testing.T) {
 			MatchString(summary) {
 			t.Errorf("up says %s", summary)
 		}
-		wantGone(t, before, c.fleetHas(t), out.name)
+		wantGone(t, before, c.fleetSnapshot(t), out.name)
 	})
 	t.Run("the others are as they were, and there is nothing to do", func(t *testing.T) {
 		c.wantFleet(t, rest)
@@ -185,8 +185,8 @@ type thing struct {
 	is    string
 }
 
-// fleetHas is all there is, by where and what it is.
-func (c *cloud) fleetHas(t *testing.T) map[string]thing {
+// fleetSnapshot is all there is, by where and what it is.
+func (c *cloud) fleetSnapshot(t *testing.T) map[string]thing {
 	t.Helper()
 	has := map[string]thing{}
 	put := func(what, owner string, is any) {

@@ -209,7 +209,7 @@ func (g *guide) kubectl(t *testing.T, args ...string) string {
 
 // has is all that there is of the guide, by ARM id or by kind and name, with what distinguishes each from another one
 // of the same name, and what the pod reads.
-func (g *guide) has(t *testing.T) map[string]string {
+func (g *guide) snapshot(t *testing.T) map[string]string {
 	t.Helper()
 	has := map[string]string{}
 	for _, id := range g.resources(t) {
@@ -244,7 +244,7 @@ func (g *guide) has(t *testing.T) map[string]string {
 // want fails the test unless all that there was is there and the same, and nothing else.
 func (g *guide) want(t *testing.T, before map[string]string) {
 	t.Helper()
-	now := g.has(t)
+	now := g.snapshot(t)
 	for _, what := range slices.Sorted(maps.Keys(before)) {
 		if now[what] != before[what] {
 			t.Errorf("%s was\n%s\nand is\n%s", what, before[what], now[what])
@@ -259,7 +259,7 @@ func (g *guide) want(t *testing.T, before map[string]string) {
 
 // take imports what has one of the ids, as docs/moving.md says: the first time what is in Azure, and once there is a
 // provider for it what is in the cluster.
-func (p *program) take(t *testing.T, ids map[string]string) {
+func (p *program) importIDs(t *testing.T, ids map[string]string) {
 	t.Helper()
 	lines := "# as az prints them\n"
 	for name, id := range ids {
@@ -313,7 +313,7 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 	c := newCloud(t)
 	c.up(t)
 	g := newGuide(t, c)
-	before := g.has(t)
+	before := g.snapshot(t)
 	if before["the secret"] != guideSecret {
 		t.Fatal("the guide's pod does not have its secret")
 	}
@@ -349,11 +349,11 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 			"vault-key-ExampleKey": g.vault + "/keys/ExampleKey", "cluster-cluster": g.cluster,
 			"example-namespace-apps": "apps",
 		})
-		p.take(t, all)
+		p.importIDs(t, all)
 		g.want(t, before)
 		p.wantProtected(t)
 		p.pulumi(t, "up", "--yes", "--skip-preview", "--target", ofIdentity, "--target", ofProvider)
-		p.take(t, all)
+		p.importIDs(t, all)
 		p.wantUpdates(t)
 		p.up(t)
 		g.want(t, before)
@@ -383,9 +383,9 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 			"existingClusterId": g.cluster, "secrets": "[]", "keys": "[]",
 			"workloads": fmt.Sprintf(workload, `"existingNamespace": true`),
 		})
-		p.take(t, theirs)
+		p.importIDs(t, theirs)
 		p.pulumi(t, "up", "--yes", "--skip-preview", "--target", ofIdentity, "--target", ofProvider)
-		p.take(t, theirs)
+		p.importIDs(t, theirs)
 		p.wantUpdates(t)
 		p.up(t)
 		g.want(t, before)

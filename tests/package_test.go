@@ -106,7 +106,7 @@ type stateResource struct {
 }
 
 // refuses previews programs in YAML in which something is wrong. What YAML's own host sees, it says in its own words.
-func (p *program) refuses(t *testing.T) {
+func (p *program) wantMistakesRefused(t *testing.T) {
 	t.Helper()
 	for name, one := range map[string]struct {
 		resources string
@@ -167,7 +167,7 @@ func TestPackage_DeploysComponentsFromYAML(t *testing.T) {
 	p := newYAML(t, c, source, map[string]string{
 		"tenantId": c.running(t).Credentials.TenantID, "issuerUrl": first.IssuerURL, "kubeconfig!": c.kubeconfig(t),
 	})
-	p.refuses(t)
+	p.wantMistakesRefused(t)
 	p.write(t, source)
 	p.pulumi(t, "preview")
 	p.pulumi(t, "up", "--yes", "--skip-preview")
@@ -316,5 +316,5 @@ resources:
 		t.Errorf("of two components of a name it says %v", err)
 	}
 	p.write(t, source)
-	p.gone(t)
+	p.destroy(t)
 }

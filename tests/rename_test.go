@@ -42,7 +42,7 @@ func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	c.wantComplete(t)
 }
 
-// setWorkloads changes the workloads in a stack's configuration, given as workloads=JSON, without an up.
+// setWorkloads sets the workloads, given as workloads=JSON, in a stack's configuration.
 func (c *cloud) setWorkloads(t *testing.T, stack, workloads string) {
 	t.Helper()
 	_, list, _ := strings.Cut(workloads, "=")

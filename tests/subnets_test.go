@@ -28,8 +28,9 @@ func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 		c.wantAttached(t, "the tag "+team, group, c.resourceNamed(t, "network").ID)
 		c.pulumi(t, "preview", "--expect-no-changes")
 	}
-	if tags := c.arm(t, http.MethodGet, c.resourceNamed(t, "network").ID, "2023-06-01", "")["tags"].(map[string]any); tags["team"] != "c" {
-		t.Errorf("the network has the tags %v", tags)
+	network := c.arm(t, http.MethodGet, c.resourceNamed(t, "network").ID, "2023-06-01", "")
+	if team := network["tags"].(map[string]any)["team"]; team != "c" {
+		t.Errorf("the network has the tag team %v, want c", team)
 	}
 	// Another range is set where the subnet is, which has nothing in it then, and after that in the configuration; the
 	// state has seen neither it nor what is attached now.

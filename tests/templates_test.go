@@ -62,7 +62,7 @@ func (p *program) wantTemplate(t *testing.T) {
 func (p *program) wantGuide(t *testing.T, secret string) {
 	t.Helper()
 	groups := resourceGroups(t, p.cloud)
-	p.twice(t)
+	p.upTwice(t)
 	var outputs struct{ VaultID, VaultURI, Kubeconfig, ReadSecretCommand string }
 	if err := json.Unmarshal([]byte(p.pulumi(t, "stack", "output", "--json", "--show-secrets")), &outputs); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func (p *program) wantGuide(t *testing.T, secret string) {
 	) {
 		t.Error("the pod has another value than the vault")
 	}
-	p.goneIn(t, groups)
+	p.destroyIn(t, groups)
 }
 
 // asReleased is the environment in which Go takes the components that a template asks for from this checkout, whether

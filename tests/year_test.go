@@ -312,8 +312,8 @@ func TestRotateEvery_KeepsExistingValue(t *testing.T) {
 		`[{"name": "plain", "generate": {}, "rotateEvery": "P1Y"}, {"name": "turned", "generate": {}, "rotate": "1", "rotateEvery": "P1D"}]`,
 		`[{"name": "plain", "generate": {}}, {"name": "turned", "generate": {}, "rotate": "1"}]`,
 	} {
-		v.is(t, list, "[]")
-		for name, op := range v.ops(t) {
+		v.setLists(t, list, "[]")
+		for name, op := range v.changes(t) {
 			if !strings.HasPrefix(name, "vault-rotation-") {
 				t.Errorf("with %s it would %s %s", list, op, name)
 			}
