@@ -22,13 +22,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// webhook receives events on loopback, with a certificate of a local cloud's authority.
+// webhook receives events on loopback, with a certificate of the local cloud's authority.
 type webhook struct {
 	url string
 
 	mu     sync.Mutex
-	refuse bool     // the handshake
-	got    []string // types and objects of events
+	refuse bool     // rejects the handshake
+	got    []string // type and object of each event
 }
 
 func newWebhook(t *testing.T, c *cloud) *webhook {
@@ -40,7 +40,7 @@ func newWebhook(t *testing.T, c *cloud) *webhook {
 			Data               struct{ ValidationCode string }
 		}
 		if err := json.NewDecoder(r.Body).Decode(&events); err != nil || len(events) != 1 {
-			t.Errorf("a webhook gets %v %v", events, err)
+			t.Errorf("the webhook received %v, want one event: %v", events, err)
 			return
 		}
 		w.mu.Lock()
@@ -78,7 +78,7 @@ func newWebhook(t *testing.T, c *cloud) *webhook {
 
 const webhookToken = "webhook-token-marker"
 
-// want waits for events, and a little longer for one too many.
+// want waits for the events, and a little longer for unwanted ones.
 func (w *webhook) want(t *testing.T, events ...string) {
 	t.Helper()
 	received := func() []string {
@@ -86,14 +86,14 @@ func (w *webhook) want(t *testing.T, events ...string) {
 		defer w.mu.Unlock()
 		return slices.Sorted(slices.Values(w.got))
 	}
-	eventually(t, "so many events", func() bool { return len(received()) >= len(events) })
+	eventually(t, "the webhook received the events", func() bool { return len(received()) >= len(events) })
 	time.Sleep(1500 * time.Millisecond)
 	if got := received(); !slices.Equal(got, events) {
-		t.Errorf("the webhook got %q, want %q", got, events)
+		t.Errorf("the webhook received %q, want %q", got, events)
 	}
 }
 
-// newQueue makes a storage queue whose messages the subscription's owner may read, and returns its ARM id.
+// newQueue creates a storage queue whose messages the subscription's owner may read, and returns its ARM id.
 func newQueue(t *testing.T, c *cloud) string {
 	t.Helper()
 	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/shared"
@@ -109,7 +109,7 @@ func newQueue(t *testing.T, c *cloud) string {
 
 const queueAccount = "sharedevents"
 
-// queued are the messages of the queue, which stay there.
+// queued returns the messages of the queue without removing them.
 func queued(t *testing.T, c *cloud) (texts []string) {
 	t.Helper()
 	owner, options, _ := c.azure(t)
@@ -142,7 +142,8 @@ func queued(t *testing.T, c *cloud) (texts []string) {
 	return texts
 }
 
-// TestExpiryEvents_ArriveOnceWhenDue brings a stack up whose secrets expire in 20 days and in 60.
+// TestExpiryEvents_ArriveOnceWhenDue checks that a webhook, a queue and an e-mail each get one event for a secret that
+// expires within 30 days, and none for a later one.
 func TestExpiryEvents_ArriveOnceWhenDue(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -151,33 +152,34 @@ func TestExpiryEvents_ArriveOnceWhenDue(t *testing.T) {
 	}
 	hook := newWebhook(t, c)
 	config := configuredTexts(t, "dev")
-	const secrets = `[{"name": "my-secret", "generate": {}, "expires": "P20D"}, {"name": "late", "generate": {}, "expires": "P60D"}]`
+	const secrets = `[{"name": "my-secret", "generate": {}, "expires": "P20D"},
+		{"name": "late", "generate": {}, "expires": "P60D"}]`
 	config["keyvault-aks:secrets"] = secrets
 	config["keyvault-aks:vaultExpiryEvents!"] = asJSON(t, map[string]any{
 		"webhooks": map[string]string{"test": hook.url}, "emails": []string{"somebody@example.com"},
 		"queues": map[string]string{"test": newQueue(t, c)},
 	})
 
-	// A webhook that does not answer the handshake fails the update, and the next mends it.
+	// A webhook that does not answer the handshake fails the update. The next update succeeds.
 	hook.refuse = true
 	p := newProgram(t, c, ".", config)
 	_, err := p.tryPulumi(t, "up", "--yes", "--skip-preview")
 	if err == nil || !strings.Contains(err.Error(), "handshake") || strings.Contains(err.Error(), webhookToken) {
-		t.Errorf("an update whose webhook does not answer: %v", err)
+		t.Errorf("up with a webhook that does not answer: got %v, want an error about the handshake without the token", err)
 	}
 	hook.refuse = false
 	p.up(t)
 	hook.want(t, "SecretNearExpiry my-secret")
 	eventually(t, "a message in the queue", func() bool { return len(queued(t, c)) > 0 })
 	if messages := queued(t, c); len(messages) != 1 || !strings.Contains(messages[0], `"subject":"my-secret"`) {
-		t.Errorf("the queue has %q", messages)
+		t.Errorf("the queue has %q, want one event for my-secret", messages)
 	}
 	if logs := c.localcloud().Logs(100_000); strings.Count(logs, "msg=e-mail to=somebody@example.com") != 1 {
-		t.Errorf("there is not one e-mail in\n%s", logs)
+		t.Errorf("the log does not have exactly one e-mail:\n%s", logs)
 	}
 	p.pulumi(t, "refresh", "--yes", "--skip-preview")
 	p.pulumi(t, "preview", "--expect-no-changes")
-	// The local cloud's own store has the URL, as it has the values of secrets.
+	// The local cloud's store has the URL, like the values of secrets.
 	if found := c.filesWith(t, webhookToken, "azure"); len(found) > 0 {
 		t.Errorf("the webhook's token is in %v", found)
 	}
@@ -198,7 +200,7 @@ func TestExpiryEvents_ArriveOnceWhenDue(t *testing.T) {
 	p.up(t)
 	for _, id := range c.resources(t) {
 		if strings.Contains(id, "eventgrid") || strings.Contains(id, "actiongroups") {
-			t.Errorf("%s is left", id)
+			t.Errorf("%s is left after the events were removed", id)
 		}
 	}
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")

@@ -102,8 +102,8 @@ func (p *program) tryPulumi(t *testing.T, args ...string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Dir, cmd.Env = p.dir, append(cmd.Env, "PULUMI_STACK=test",
-		"PULUMI_OPTION_CONFIG_FILE="+filepath.Join(p.dir, "Pulumi.test.yaml"))
+	cmd.Dir = p.dir
+	cmd.Env = append(cmd.Env, "PULUMI_STACK=test", "PULUMI_OPTION_CONFIG_FILE="+filepath.Join(p.dir, "Pulumi.test.yaml"))
 	cmd.Env = append(cmd.Env, p.besides...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

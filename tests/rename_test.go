@@ -46,6 +46,7 @@ func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 func (c *cloud) setWorkloads(t *testing.T, stack, workloads string) {
 	t.Helper()
 	_, list, _ := strings.Cut(workloads, "=")
-	c.changeConfiguration(t, stack,
-		func(file map[string]any) { file["config"].(map[string]any)["keyvault-aks:workloads"] = list })
+	c.changeConfiguration(t, stack, func(file map[string]any) {
+		file["config"].(map[string]any)["keyvault-aks:workloads"] = list
+	})
 }

@@ -32,8 +32,8 @@ func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	if team := network["tags"].(map[string]any)["team"]; team != "c" {
 		t.Errorf("the network has the tag team %v, want c", team)
 	}
-	// Another range is set where the subnet is, which has nothing in it then, and after that in the configuration; the
-	// state has seen neither it nor what is attached now.
+	// The empty subnet gets another range in Azure first, and then in the configuration. The state knows neither the range
+	// nor what is attached now.
 	config = append(config, "--config", "vaultPrivateEndpoint={external: true}")
 	c.up(t, append(config, "--config", "tags={team: c}")...)
 	for _, name := range []string{"routeTables/hub", "networkSecurityGroups/policy"} {
