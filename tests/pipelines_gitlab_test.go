@@ -79,8 +79,8 @@ func gitlabFileJobs(t *testing.T, content []byte) (jobs map[string]gitlabJob, ru
 	return jobs, rules
 }
 
-// holdsFor says whether a rule's condition is true: comparisons with &&.
-func holdsFor(t *testing.T, condition string, variables map[string]string) bool {
+// conditionHolds says whether a rule's condition is true: comparisons with &&.
+func conditionHolds(t *testing.T, condition string, variables map[string]string) bool {
 	t.Helper()
 	if strings.Contains(condition, "||") || strings.Contains(condition, "(") {
 		t.Fatalf("%s: not implemented here", condition)
@@ -114,7 +114,7 @@ func holdsFor(t *testing.T, condition string, variables map[string]string) bool 
 }
 
 // onGitLab runs the jobs that GitLab would run, those that somebody starts too, and returns what became of them.
-func (r *ci) onGitLab(t *testing.T, p pipeline) map[string]result {
+func (r *ci) triggerGitLab(t *testing.T, p pipeline) map[string]result {
 	t.Helper()
 	ref, kind := p.branch, "branch"
 	if p.tag != "" {
@@ -144,7 +144,7 @@ func (r *ci) onGitLab(t *testing.T, p pipeline) map[string]result {
 	results := map[string]result{}
 	ruled := func(rules []struct{ If, When string }) bool {
 		return slices.ContainsFunc(rules,
-			func(rule struct{ If, When string }) bool { return holdsFor(t, rule.If, variables) })
+			func(rule struct{ If, When string }) bool { return conditionHolds(t, rule.If, variables) })
 	}
 	if !ruled(workflow) {
 		return results
@@ -181,7 +181,7 @@ func (r *ci) runGitLabJob(t *testing.T, of gitlabJob, variables map[string]strin
 	}
 	var lines []string
 	for _, line := range append(slices.Clone(of.BeforeScript), of.Script...) {
-		if other := instead[line]; other != "" {
+		if other := replacements[line]; other != "" {
 			line = other
 		}
 		lines = append(lines, line)

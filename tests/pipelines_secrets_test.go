@@ -41,7 +41,7 @@ func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
       once: true
 `)
 	r.secrets = map[string]string{"SHOP_FROM_STORE": markers["from-store"]}
-	r.besides = openedBy(t, markers["from-esc"])
+	r.besides = escVariables(t, markers["from-esc"])
 
 	var printed strings.Builder
 	seen := watchCommandLines(t, slices.Collect(maps.Values(markers)))
@@ -64,7 +64,7 @@ func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 	run(event{name: "push", ref: "refs/heads/main"}, "deploy/dev")
 	run(event{name: "schedule", ref: "refs/heads/main", workflow: "drift"}, "drift/drift")
 	run(event{name: "schedule", ref: "refs/heads/main", workflow: "rotate"}, "rotate/rotate dev dev")
-	printed.WriteString(r.asked(t))
+	printed.WriteString(r.ghCalls(t))
 	printed.WriteString(r.asOwner(t, "pulumi", "stack", "export", "--stack", "dev"))
 	printed.WriteString(r.asOwner(t, "pulumi", "stack", "output", "--json", "--stack", "dev"))
 	for marker, line := range seen() {
@@ -149,8 +149,8 @@ func (vaultProvider) LoadEnvironment(context.Context, string) ([]byte, eval.Decr
 	return nil, nil, errors.New("there are no other environments")
 }
 
-// openedBy is what an environment of Pulumi ESC gives to what runs in it: variables, one of them from a vault.
-func openedBy(t *testing.T, value string) (variables []string) {
+// escVariables is what an environment of Pulumi ESC gives to what runs in it: variables, one of them from a vault.
+func escVariables(t *testing.T, value string) (variables []string) {
 	t.Helper()
 	const environment = `
 values:

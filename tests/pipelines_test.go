@@ -40,7 +40,7 @@ var uses = map[string]func(j *job, with map[string]string) error{
 }
 
 // instead are commands that are not run as they are, with what is run of them.
-var instead = map[string]string{
+var replacements = map[string]string{
 	"make test": "make --dry-run test", // which this test is part of
 	"make lint": "make --dry-run lint", // which downloads golangci-lint
 	// The test leaves the machine's packages as they are.
@@ -323,7 +323,7 @@ type result struct {
 }
 
 // on runs the workflows that GitHub would run for an event, and returns what became of their jobs, by workflow and job.
-func (r *ci) on(t *testing.T, e event) map[string]result {
+func (r *ci) trigger(t *testing.T, e event) map[string]result {
 	t.Helper()
 	results := map[string]result{}
 	// The workflows are those of the ref, as for all events that the workflows have.
@@ -463,7 +463,7 @@ func (r *ci) runJob(
 		"inputs":  inputs,
 		"runner":  map[string]any{"os": "Linux", "arch": "X64"},
 	}
-	environment := evaluated(t, of.Environment, context)
+	environment := interpolate(t, of.Environment, context)
 	vars := maps.Clone(r.vars[""])
 	maps.Copy(vars, r.vars[environment])
 	context["vars"] = anyValues(vars)
@@ -473,7 +473,7 @@ func (r *ci) runJob(
 			return result{status: "skipped"}
 		}
 	}
-	if condition != "" && !truth(value(t, condition, context)) {
+	if condition != "" && !truth(evaluate(t, condition, context)) {
 		return result{status: "skipped"}
 	}
 	if of.Uses != "" {
@@ -484,7 +484,7 @@ func (r *ci) runJob(
 			with[name] = input.(map[string]any)["default"]
 		}
 		for name, given := range of.With {
-			with[name] = evaluated(t, fmt.Sprint(given), context)
+			with[name] = interpolate(t, fmt.Sprint(given), context)
 		}
 		for id := range called.Jobs { // a called workflow's jobs have no more permissions than the caller's
 			for scope, level := range called.Jobs[id].Permissions {
@@ -503,7 +503,7 @@ func (r *ci) runJob(
 			}
 		}
 		for name, output := range call["outputs"].(map[string]any) {
-			outcome.outputs[name] = evaluated(t, output.(map[string]any)["value"].(string), map[string]any{"jobs": jobs})
+			outcome.outputs[name] = interpolate(t, output.(map[string]any)["value"].(string), map[string]any{"jobs": jobs})
 		}
 		return outcome
 	}
@@ -532,7 +532,7 @@ func (r *ci) runJob(
 		}
 	}
 	for name, output := range of.Outputs {
-		outcome.outputs[name] = evaluated(t, output, context)
+		outcome.outputs[name] = interpolate(t, output, context)
 	}
 	outcome.printed = j.printed.all.String()
 	return outcome
@@ -647,7 +647,7 @@ func (j *job) step(t *testing.T, i int, step workflowStep, jobEnv map[string]str
 		return nil, do(j, with)
 	}
 	run := strings.TrimSpace(step.Run)
-	if other := instead[run]; other != "" {
+	if other := replacements[run]; other != "" {
 		run = other
 	}
 	outputs := filepath.Join(j.temp, fmt.Sprintf("outputs-%d", i))
@@ -662,7 +662,7 @@ func (j *job) step(t *testing.T, i int, step workflowStep, jobEnv map[string]str
 		Program(untilEnding(t), append(slices.Clone(j.env), "GITHUB_OUTPUT="+outputs), "bash", "-e", script)
 	for _, of := range []map[string]string{jobEnv, step.Env} {
 		for name, given := range of {
-			cmd.Env = append(cmd.Env, name+"="+evaluated(t, given, j.context))
+			cmd.Env = append(cmd.Env, name+"="+interpolate(t, given, j.context))
 		}
 	}
 	cmd.Dir = j.workspace
@@ -749,7 +749,7 @@ esac
 `
 
 // asked is what gh was asked since this was called last.
-func (r *ci) asked(t *testing.T) string {
+func (r *ci) ghCalls(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(r.home, "ci", "asked")
 	content, err := os.ReadFile(file)
@@ -775,10 +775,10 @@ func killWith(folder string) {
 }
 
 // evaluated is a text with its expressions' values in it.
-func evaluated(t *testing.T, text string, context map[string]any) string {
+func interpolate(t *testing.T, text string, context map[string]any) string {
 	t.Helper()
 	return expression.ReplaceAllStringFunc(text, func(one string) string {
-		if v := value(t, one, context); v != nil {
+		if v := evaluate(t, one, context); v != nil {
 			return fmt.Sprint(v)
 		}
 		return ""
@@ -786,7 +786,7 @@ func evaluated(t *testing.T, text string, context map[string]any) string {
 }
 
 // value is an expression's, with or without ${{ and }}.
-func value(t *testing.T, text string, context map[string]any) any {
+func evaluate(t *testing.T, text string, context map[string]any) any {
 	t.Helper()
 	text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "${{"), "}}")
 	node, err := actionlint.NewExprParser().Parse(actionlint.NewExprLexer(text + "}}"))
@@ -922,7 +922,7 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		for range 2 {
 			r.succeed(t, event{name: "pull_request", ref: "refs/heads/change", pull: 5}, "preview/preview", "preview/comment",
 				"test/test", "test/lint")
-			said := r.asked(t)
+			said := r.ghCalls(t)
 			for _, want := range []string{"gh pr comment 5 --edit-last --create-if-none", "### Preview of dev", "### Preview of prod", "create"} {
 				if !strings.Contains(said, want) {
 					t.Errorf("gh was not asked for %s:\n%s", want, said)
@@ -932,9 +932,9 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		if now := r.resources(t); !slices.Equal(now, before) {
 			t.Errorf("a preview has left %q, before %q", now, before)
 		}
-		results := r.on(t, event{name: "pull_request", ref: "refs/heads/change", pull: 6, fork: true})
+		results := r.trigger(t, event{name: "pull_request", ref: "refs/heads/change", pull: 6, fork: true})
 		if results["preview/preview"].status != "skipped" || results["preview/comment"].status != "skipped" ||
-			r.asked(t) != "" {
+			r.ghCalls(t) != "" {
 			t.Errorf("a fork's pull request is previewed: %v", results)
 		}
 	})
@@ -957,7 +957,7 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 				t.Errorf("a tag comes up in dev: %v", results)
 			}
 		}
-		if said := r.asked(t); !strings.Contains(said, "- The first.") ||
+		if said := r.ghCalls(t); !strings.Contains(said, "- The first.") ||
 			strings.Count(said, "gh release create v0.1.0") != 1 ||
 			strings.Count(said, "dist/pulumi-resource-keyvaultaks-v0.1.0-linux-amd64.tar.gz dist/SHA256SUMS") != 2 {
 			t.Errorf("gh was asked\n%s", said)
@@ -969,17 +969,17 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		r.succeed(t, event{name: "workflow_dispatch", ref: "refs/tags/v0.1.0", workflow: "deploy", refresh: true},
 			"deploy/prod")
 		r.succeed(t, drift, "drift/drift")
-		if said := r.asked(t); said != "" {
+		if said := r.ghCalls(t); said != "" {
 			t.Errorf("without drift gh was asked\n%s", said)
 		}
 		r.tagGroup(t, "keyvault-demo", "somebody")
 		for range 2 {
-			results := r.on(t, drift)
+			results := r.trigger(t, drift)
 			if results["drift/drift"].status != "failure" || results["drift/issue"].status != "success" {
 				t.Fatalf("drift: %v", results)
 			}
 		}
-		said := r.asked(t)
+		said := r.ghCalls(t)
 		if strings.Count(said, "gh issue create") != 1 || strings.Count(said, "gh issue edit 7") != 1 ||
 			!strings.Contains(said, "### Drift of dev") ||
 			!strings.Contains(said, "somebody") ||
@@ -1007,7 +1007,7 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 				}
 			}
 			rotate("the same")
-			r.passes(t, "dev", 31)
+			r.ageState(t, "dev", 31)
 			rotate("another")
 			first = r.secret(t, "dev", "my-secret")
 			rotate("the same")
@@ -1017,7 +1017,7 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		r.change(t, "Pulumi.dev.yaml", `keyvault-aks:vaultRetentionDays: "7"`,
 			"keyvault-aks:tags: {team: a}\n  keyvault-aks:vaultRetentionDays: \"7\"")
 		r.setFaults(t, "rules: [{rate: 1, method: PUT, path: '/managedClusters/', status: 400}]")
-		if results := r.on(t, event{name: "push", ref: "refs/heads/main"}); results["deploy/dev"].status != "failure" {
+		if results := r.trigger(t, event{name: "push", ref: "refs/heads/main"}); results["deploy/dev"].status != "failure" {
 			t.Errorf("up: %v", results)
 		}
 		r.endFaults(t)
@@ -1050,14 +1050,14 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 			t.Errorf("what did not change is %s, before %s", now, kept)
 		}
 	})
-	t.Run("on GitLab the same jobs do the same", func(t *testing.T) { r.gitLabWay(t) })
+	t.Run("on GitLab the same jobs do the same", func(t *testing.T) { r.wantSameOnGitLab(t) })
 }
 
-// gitLabWay has GitLab's jobs run for the stacks that GitHub's have brought up, of which nothing is left to do.
-func (r *ci) gitLabWay(t *testing.T) {
+// wantSameOnGitLab has GitLab's jobs run for the stacks that GitHub's have brought up, of which nothing is left to do.
+func (r *ci) wantSameOnGitLab(t *testing.T) {
 	succeed := func(p pipeline, jobs ...string) map[string]result {
 		t.Helper()
-		results := r.onGitLab(t, p)
+		results := r.triggerGitLab(t, p)
 		if names := slices.Sorted(maps.Keys(results)); !slices.Equal(names, jobs) {
 			t.Fatalf("for %+v the jobs %q run, want %q", p, names, jobs)
 		}
@@ -1089,7 +1089,7 @@ func (r *ci) gitLabWay(t *testing.T) {
 	look := pipeline{source: "schedule", branch: "main", variables: map[string]string{"TASK": "drift"}}
 	succeed(look, "drift")
 	r.tagGroup(t, "keyvault-demo", "somebody")
-	if found := r.onGitLab(t, look)["drift"]; found.status != "failure" ||
+	if found := r.triggerGitLab(t, look)["drift"]; found.status != "failure" ||
 		!strings.Contains(found.outputs["drift.md"], "somebody") {
 		t.Errorf("drift: %v", found)
 	}
@@ -1097,7 +1097,7 @@ func (r *ci) gitLabWay(t *testing.T) {
 	succeed(look, "drift")
 	// Another branch's pipeline has another subject, by which Entra ID knows nobody.
 	r.git(t, "branch", "--force", "other", "change")
-	refused := r.onGitLab(t, pipeline{source: "merge_request_event", branch: "other"})["preview"]
+	refused := r.triggerGitLab(t, pipeline{source: "merge_request_event", branch: "other"})["preview"]
 	if refused.status != "failure" || !strings.Contains(refused.printed, "AADSTS700213") {
 		t.Errorf("a branch that no identity trusts: %s\n%s", refused.status, refused.printed)
 	}
@@ -1129,7 +1129,7 @@ func (r *ci) secret(t *testing.T, stack, name string) string {
 var rememberedTime = regexp.MustCompile(`"made": "([^"]+)"`)
 
 // passes has a stack's state say that everything was made so many days earlier.
-func (r *ci) passes(t *testing.T, stack string, days int) {
+func (r *ci) ageState(t *testing.T, stack string, days int) {
 	t.Helper()
 	file := filepath.Join(r.home, "ci", "state.json")
 	r.asOwner(t, "pulumi", "stack", "export", "--stack", stack, "--file", file)
@@ -1156,7 +1156,7 @@ func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 	t.Parallel()
 	r := newCI(t)
 	push := event{name: "push", ref: "refs/heads/main"}
-	up := func() result { return r.on(t, push)["deploy/dev"] }
+	up := func() result { return r.trigger(t, push)["deploy/dev"] }
 	refused := func(one result) bool {
 		return one.status == "failure" && strings.Contains(one.printed, "the stack is currently locked by 1 lock(s)") &&
 			strings.Contains(one.printed, "pulumi cancel")
@@ -1256,7 +1256,7 @@ func (r *ci) tagGroup(t *testing.T, name, by string) {
 // succeed runs jobs that have to succeed.
 func (r *ci) succeed(t *testing.T, e event, jobs ...string) map[string]result {
 	t.Helper()
-	results := r.on(t, e)
+	results := r.trigger(t, e)
 	for _, name := range jobs {
 		if results[name].status != "success" {
 			t.Fatalf("%s: %s\n%s", name, results[name].status, results[name].printed)

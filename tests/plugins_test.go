@@ -103,7 +103,7 @@ func TestPlugins_RealUsesInstalled(t *testing.T) {
 		}
 	}
 	refused(installPlugins(t, azureNative), "pulumi plugin install resource random 4.21.2")
-	refused(both, "azure-native 3.28.0", "--config", nextVersion)
+	refused(both, "azure-native 3.28.0", "--config", newVaultAPI)
 
 	up := func(args ...string) {
 		t.Helper()

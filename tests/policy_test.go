@@ -19,7 +19,7 @@ type violation struct{ PolicyName, EnforcementLevel, ResourceURN, Message string
 
 // judged previews a program with the policy pack and returns what violates its policies, and an error if the preview
 // fails.
-func (p *program) judged(t *testing.T, args ...string) (found []violation, err error) {
+func (p *program) previewWithPolicies(t *testing.T, args ...string) (found []violation, err error) {
 	t.Helper()
 	p.besides = append(p.besides, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true")
 	out, err := p.tryPulumi(t, append([]string{"preview", "--json", "--policy-pack", policyPack}, args...)...)
@@ -50,10 +50,11 @@ func (p *program) judged(t *testing.T, args ...string) (found []violation, err e
 	return found, err
 }
 
-// wantFit wants a program in which nothing is a mistake. Its stack is not production, to which some rules are advice.
-func (p *program) wantFit(t *testing.T) {
+// wantNoViolations wants a program in which nothing is a mistake. Its stack is not production, to which some rules are
+// advice.
+func (p *program) wantNoViolations(t *testing.T) {
 	t.Helper()
-	found, err := p.judged(t)
+	found, err := p.previewWithPolicies(t)
 	if err != nil {
 		t.Error(err)
 	}
@@ -91,7 +92,7 @@ func TestPolicy_HoldsForBothStacks(t *testing.T) {
 			p := inStack(c, stack)
 			p.pulumi(t, "stack", "init", stack)
 			fit := func(when string) {
-				found, err := p.judged(t)
+				found, err := p.previewWithPolicies(t)
 				if err != nil {
 					t.Errorf("%s: %v", when, err)
 				}
@@ -110,7 +111,7 @@ func TestPolicy_HoldsForBothStacks(t *testing.T) {
 			if stack != "prod" {
 				return
 			}
-			found, err := p.judged(t, "--config", "keyvault-aks:clusterTier=Free")
+			found, err := p.previewWithPolicies(t, "--config", "keyvault-aks:clusterTier=Free")
 			if err == nil || len(found) != 1 || found[0].PolicyName != "cluster-sla" ||
 				found[0].EnforcementLevel != "mandatory" {
 				t.Errorf("prod without an SLA: %+v, %v", found, err)
@@ -139,7 +140,7 @@ func TestPolicy_FindsEveryMistake(t *testing.T) {
 	c := newCloud(t)
 	c.start(t)
 	p := newProgram(t, c, "tests/programs/rules", map[string]string{"keyvault-aks-policy:production": "true"})
-	found, err := p.judged(t)
+	found, err := p.previewWithPolicies(t)
 	if err == nil {
 		t.Error("the preview does not fail")
 	}
@@ -156,11 +157,11 @@ func TestPolicy_FindsEveryMistake(t *testing.T) {
 
 	t.Run("exemptions", func(t *testing.T) { p.wantExemptions(t) })
 	t.Run("levels", func(t *testing.T) {
-		if found, err := p.judged(t, "--policy-pack-config", p.packConfig(t, `{"all": "advisory"}`)); err != nil ||
+		if found, err := p.previewWithPolicies(t, "--policy-pack-config", p.packConfig(t, `{"all": "advisory"}`)); err != nil ||
 			len(found) == 0 {
 			t.Errorf("with all of them advisory, %d are found: %v", len(found), err)
 		}
-		found, err := p.judged(t, "--policy-pack-config",
+		found, err := p.previewWithPolicies(t, "--policy-pack-config",
 			p.packConfig(t, `{"all": "disabled", "secret-in-plain": {"enforcementLevel": "mandatory"}}`))
 		if err == nil || !slices.Equal(policies(found), []string{"secret-in-plain"}) {
 			t.Errorf("with one of them, found are %q: %v", policies(found), err)
@@ -168,7 +169,7 @@ func TestPolicy_FindsEveryMistake(t *testing.T) {
 	})
 	t.Run("elsewhere", func(t *testing.T) {
 		p.configure(t, map[string]string{"keyvault-aks-policy:production": "false"})
-		found, err := p.judged(t)
+		found, err := p.previewWithPolicies(t)
 		levels := map[string]string{}
 		for _, v := range found {
 			levels[v.PolicyName] = v.EnforcementLevel
@@ -212,7 +213,7 @@ func (p *program) wantExemptions(t *testing.T) {
 			return v.PolicyName == policy && strings.HasSuffix(v.ResourceURN, "::"+name)
 		})
 	}
-	found, err := p.judged(t, "--policy-pack-config", p.packConfig(t, `{"exemptions": {"list": [
+	found, err := p.previewWithPolicies(t, "--policy-pack-config", p.packConfig(t, `{"exemptions": {"list": [
 		{"rule": "vault-firewall", "resource": "open", "reason": "is read from anywhere", "until": "2999-12-31"},
 		{"rule": "vault-logs", "resource": "urn:pulumi:*::open", "reason": "another stack logs", "until": "2999-12-31"},
 		{"rule": "vault-rbac", "resource": "open", "reason": "was so", "until": "2020-12-31"}
@@ -253,16 +254,18 @@ func TestPolicy_HoldsForExamples(t *testing.T) {
 		"ingress-tls": {"vaultId": first.VaultID, "clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo", "host": "web.example"},
 		"rotation":    {"clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo"},
 	} {
-		t.Run(name, func(t *testing.T) { newProgram(t, c, filepath.Join("examples", name), configuration).wantFit(t) })
+		t.Run(name, func(t *testing.T) {
+			newProgram(t, c, filepath.Join("examples", name), configuration).wantNoViolations(t)
+		})
 	}
-	t.Run("yaml-app", func(t *testing.T) { newExample(t, c, "yaml-app", existing).wantFit(t) })
+	t.Run("yaml-app", func(t *testing.T) { newExample(t, c, "yaml-app", existing).wantNoViolations(t) })
 	t.Run("yaml-guide", func(t *testing.T) {
-		newExample(t, c, "yaml-guide", map[string]string{"location": "westeurope"}).wantFit(t)
+		newExample(t, c, "yaml-guide", map[string]string{"location": "westeurope"}).wantNoViolations(t)
 	})
 	t.Run("typescript-app", func(t *testing.T) {
 		needsNPM(t)
 		p := newExample(t, c, "typescript-app", existing)
 		p.getPackages(t)
-		p.wantFit(t)
+		p.wantNoViolations(t)
 	})
 }

@@ -77,7 +77,7 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 			}
 			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`})
 			p.up(t)
-			c.wantAssignedAsTheConditionSays(t, deployer, assigned)
+			c.wantConditionKept(t, deployer, assigned)
 
 			p.besides = previewer.environment(c.running(t).Credentials.TenantID)
 			there := c.resources(t)
@@ -120,7 +120,7 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	for _, role := range conditionRoles(t) {
+	for _, role := range assignableRoles(t) {
 		if !assigned[role] {
 			t.Errorf("the condition lets assign %s, which no stack does", role)
 		}
@@ -150,8 +150,8 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 	}
 }
 
-// conditionRoles are the roles that the condition of docs/roles lets assign.
-func conditionRoles(t *testing.T) []string {
+// assignableRoles are the roles that the condition of docs/roles lets assign.
+func assignableRoles(t *testing.T) []string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(checkout, "docs", "roles", "assign-condition.txt"))
 	if err != nil {
@@ -162,8 +162,8 @@ func conditionRoles(t *testing.T) []string {
 	return slices.Compact(roles)
 }
 
-// wantAssignedAsTheConditionSays checks that a principal has assigned no role but those that the condition lets assign.
-func (c *cloud) wantAssignedAsTheConditionSays(t *testing.T, by principal, assigned map[string]bool) {
+// wantConditionKept checks that a principal has assigned no role but those that the condition lets assign.
+func (c *cloud) wantConditionKept(t *testing.T, by principal, assigned map[string]bool) {
 	t.Helper()
 	list := "/subscriptions/" + c.running(
 		t,
@@ -175,7 +175,7 @@ func (c *cloud) wantAssignedAsTheConditionSays(t *testing.T, by principal, assig
 		}
 		role := path.Base(properties["roleDefinitionId"].(string))
 		assigned[role] = true
-		if !slices.Contains(conditionRoles(t), role) {
+		if !slices.Contains(assignableRoles(t), role) {
 			t.Errorf("the stack assigns the role %s, which the condition does not let assign", role)
 		}
 	}

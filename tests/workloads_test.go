@@ -47,7 +47,7 @@ func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 	importCertificate(t, c, first.VaultURI, "issued", w.key+w.certificate, "application/x-pem-file")
 	importCertificate(t, c, first.VaultURI, "issued-bundle", base64.StdEncoding.EncodeToString([]byte(w.bundle)),
 		"application/x-pkcs12")
-	before := theFirstTeams(t, c, first)
+	before := firstStackSnapshot(t, c, first)
 
 	p := newProgram(t, c, "tests/programs/workloads", map[string]string{
 		"vaultId":           first.VaultID,
@@ -228,7 +228,7 @@ func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 				}
 			}
 		}
-		if after := theFirstTeams(t, c, first); after != before {
+		if after := firstStackSnapshot(t, c, first); after != before {
 			t.Errorf("before\n%s\nafter\n%s", before, after)
 		}
 		c.pulumi(t, "refresh", "--yes", "--skip-preview")
@@ -432,8 +432,8 @@ func (w *workloads) wantAccounts(t *testing.T, c *cloud, first stackOutputs, p *
 	}
 }
 
-// theFirstTeams is all that the first stack has and the second might touch.
-func theFirstTeams(t *testing.T, c *cloud, first stackOutputs) string {
+// firstStackSnapshot is all that the first stack has and the second might touch.
+func firstStackSnapshot(t *testing.T, c *cloud, first stackOutputs) string {
 	t.Helper()
 	owner, options, r := c.azure(t)
 	var all []string
