@@ -19,14 +19,14 @@ import (
 	"github.com/pulumi/esc/schema"
 )
 
-// TestPipelines_KeepSecretInputsHidden has secret values come into a stack in each way that docs/pipelines.md tells,
-// and looks for them wherever somebody could have left them.
+// TestPipelines_KeepSecretInputsHidden passes secret values to a stack in each way that docs/pipelines.md describes,
+// and checks that they are not printed, in files or in processes' arguments.
 func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(19, 0))
 	markers := map[string]string{"from-store": word(random), "from-esc": word(random), "by-others": word(random)}
 	r := newCI(t)
-	// What docs/pipelines.md has the repository add.
+	// The changes that docs/pipelines.md asks for.
 	r.change(t, workflowsDir+"/pulumi.yml", "          ARM_TENANT_ID:",
 		"          SHOP_FROM_STORE: ${{ secrets.SHOP_FROM_STORE }}\n          ARM_TENANT_ID:")
 	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n", `keyvault-aks:secrets:
@@ -72,7 +72,7 @@ func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 	}
 	for name, marker := range markers {
 		if getSecret(t, secrets, name) != marker {
-			t.Fatalf("the vault does not hold %s: nothing is proven", name)
+			t.Fatalf("the vault does not have the value of %s, so the test proves nothing", name)
 		}
 	}
 	markers["generated"], markers["my-secret"] = getSecret(t, secrets, "generated"), getSecret(t, secrets, "my-secret")
@@ -90,12 +90,13 @@ func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 			}
 		}
 		if !inVault {
-			t.Errorf("%s is not found in the vault, where it is: nothing is proven", name)
+			t.Errorf("the value of %s is not found in the vault's files, so the test proves nothing", name)
 		}
 	}
 }
 
-// watchCommandLines looks for texts in the arguments of all processes, from now until what it returns is called.
+// watchCommandLines searches the arguments of all processes for texts until the returned function is called, which
+// returns a command line for each text found.
 func watchCommandLines(t *testing.T, texts []string) (seen func() map[string]string) {
 	ctx, stop := context.WithCancel(t.Context())
 	found := map[string]string{}
@@ -119,13 +120,13 @@ func watchCommandLines(t *testing.T, texts []string) (seen func() map[string]str
 		stop()
 		done.Wait()
 		if looks < 10 {
-			t.Errorf("the processes were looked at %d times: nothing is proven", looks)
+			t.Errorf("the processes were searched %d times, too rarely to prove anything", looks)
 		}
 		return found
 	}
 }
 
-// vaultProvider stands in for the provider azure-secrets of Pulumi ESC, and the sign-in before it.
+// vaultProvider stands in for Pulumi ESC's providers azure-secrets and azure-login.
 type vaultProvider struct{ value string }
 
 func (vaultProvider) Schema() (inputs, outputs *schema.Schema) {
@@ -142,11 +143,11 @@ func (p vaultProvider) Open(_ context.Context, inputs map[string]esc.Value, _ es
 func (p vaultProvider) LoadProvider(context.Context, string) (esc.Provider, error) { return p, nil }
 
 func (vaultProvider) LoadRotator(context.Context, string) (esc.Rotator, error) {
-	return nil, errors.New("there are no rotators")
+	return nil, errors.New("no rotators")
 }
 
 func (vaultProvider) LoadEnvironment(context.Context, string) ([]byte, eval.Decrypter, error) {
-	return nil, nil, errors.New("there are no other environments")
+	return nil, nil, errors.New("no other environments")
 }
 
 // escVariables is what an environment of Pulumi ESC gives to what runs in it: variables, one of them from a vault.
