@@ -102,7 +102,7 @@ func TestCluster_KeepsObjectsThroughUpgrades(t *testing.T) {
 		apply(t, `outbound={"managedIps":4}`)
 		network = c.network(t, outputs)
 		if network["outboundType"] != "managedNATGateway" || network["networkPolicy"] != "azure" {
-			t.Errorf("after another change the cluster has outboundType %v and network policy %v, want managedNATGateway and azure",
+			t.Errorf("after another change outboundType is %v and networkPolicy %v, want managedNATGateway and azure",
 				network["outboundType"], network["networkPolicy"])
 		}
 		before.wantKept(t, c.inventory(t))

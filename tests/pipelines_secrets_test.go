@@ -150,7 +150,7 @@ func (vaultProvider) LoadEnvironment(context.Context, string) ([]byte, eval.Decr
 	return nil, nil, errors.New("no other environments")
 }
 
-// escVariables is what an environment of Pulumi ESC gives to what runs in it: variables, one of them from a vault.
+// escVariables returns the environment variables of a Pulumi ESC environment, one of them from a vault.
 func escVariables(t *testing.T, value string) (variables []string) {
 	t.Helper()
 	const environment = `

@@ -50,8 +50,8 @@ func (p *program) previewWithPolicies(t *testing.T, args ...string) (found []vio
 	return found, err
 }
 
-// wantNoViolations wants a program in which nothing is a mistake. Its stack is not production, to which some rules are
-// advice.
+// wantNoViolations checks that a program has no mandatory violations. Its stack is not production, so some rules are
+// advisory.
 func (p *program) wantNoViolations(t *testing.T) {
 	t.Helper()
 	found, err := p.previewWithPolicies(t)
@@ -158,8 +158,8 @@ func TestPolicy_FindsEveryMistake(t *testing.T) {
 
 	t.Run("exemptions", func(t *testing.T) { p.wantExemptions(t) })
 	t.Run("levels", func(t *testing.T) {
-		if found, err := p.previewWithPolicies(t, "--policy-pack-config", p.packConfig(t, `{"all": "advisory"}`)); err != nil ||
-			len(found) == 0 {
+		advisory := p.packConfig(t, `{"all": "advisory"}`)
+		if found, err := p.previewWithPolicies(t, "--policy-pack-config", advisory); err != nil || len(found) == 0 {
 			t.Errorf("with all policies advisory: got %d violations and %v, want some and no error", len(found), err)
 		}
 		found, err := p.previewWithPolicies(t, "--policy-pack-config",

@@ -149,7 +149,7 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 	}
 }
 
-// assignableRoles are the roles that the condition of docs/roles lets assign.
+// assignableRoles returns the roles that the condition in docs/roles allows to assign.
 func assignableRoles(t *testing.T) []string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(checkout, "docs", "roles", "assign-condition.txt"))
@@ -161,7 +161,8 @@ func assignableRoles(t *testing.T) []string {
 	return slices.Compact(roles)
 }
 
-// wantConditionKept checks that a principal has assigned no role but those that the condition lets assign.
+// wantConditionKept checks that a principal has assigned only roles that the condition allows, and adds them to
+// assigned.
 func (c *cloud) wantConditionKept(t *testing.T, by principal, assigned map[string]bool) {
 	t.Helper()
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID

@@ -74,11 +74,12 @@ func TestYAML_UsesStandInPlugins(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(strings.Replace(directProgram, "outputs:\n", `  hsm: {type: "azure-native:keyvault:ManagedHsm", options: {version: 2.92.0}}
+	const unknownTypes = `
+  hsm: {type: "azure-native:keyvault:ManagedHsm", options: {version: 2.92.0}}
   old: {type: "azure-native:keyvault/v20200101:Vault", options: {version: 2.92.0}}
   pet: {type: "random:RandomPet"}
-outputs:
-`, 1))
+`
+	write(strings.Replace(directProgram, "\noutputs:\n", unknownTypes+"outputs:\n", 1))
 	printed, _, err := c.tryUp(t, "--node=stand-in")
 	if err == nil {
 		t.Error("up succeeds with unknown types")

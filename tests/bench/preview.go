@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// preview times a preview of the prod stack, which is up.
+// preview measures a preview of the prod stack after it was brought up.
 func preview(ctx context.Context, checkout, dir string) (err error) {
 	c := cloud{checkout, filepath.Join(dir, "home")}
 	defer func() { err = errors.Join(err, c.down()) }()

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// phase ends with a line: of what is printed or, with Log, of the local cloud's log.
+// phase is a phase of `make up`. It ends with a line in the output or, with log, in the local cloud's log.
 type phase struct {
 	name, ends string
 	log        bool
 }
 
-// phases of `make up`, in their order.
+// phases are the phases of `make up` in their order.
 var phases = []phase{
 	{name: "programs are there", ends: "local cloud: starting"},
 	{name: "local cloud started", ends: "local cloud: Azure behind"},
@@ -33,7 +33,8 @@ var phases = []phase{
 	{name: "secret read in the pod", ends: "up in "},
 }
 
-// start takes `make up` apart, where everything is built and no local cloud runs: the quickest of three.
+// start measures the phases of `make up`, when everything is built and no local cloud runs. The fastest of three runs
+// counts.
 func start(ctx context.Context, checkout, dir string) error {
 	begin := time.Now()
 	if _, err := output(ctx, checkout, nil, "make", "build"); err != nil {
@@ -71,7 +72,7 @@ func sum(all []time.Duration) (total time.Duration) {
 	return total
 }
 
-// startOnce is how long each phase took.
+// startOnce runs up once and returns how long each phase took.
 func startOnce(ctx context.Context, c cloud) (took []time.Duration, err error) {
 	defer func() { err = errors.Join(err, c.down()) }()
 	cmd := c.command(ctx, "up")
@@ -105,7 +106,7 @@ func startOnce(ctx context.Context, c cloud) (took []time.Duration, err error) {
 	}
 	for i, p := range phases {
 		if ends[i].IsZero() {
-			return nil, fmt.Errorf("no line says %q", p.ends)
+			return nil, fmt.Errorf("no line has %q, which ends the phase %q", p.ends, p.name)
 		}
 		took = append(took, ends[i].Sub(begin))
 		begin = ends[i]
@@ -113,7 +114,7 @@ func startOnce(ctx context.Context, c cloud) (took []time.Duration, err error) {
 	return took, nil
 }
 
-// readLog finds the ends of the phases of which only the log tells.
+// readLog finds the ends of phases in the log.
 func (c cloud) readLog(ends []time.Time) error {
 	content, err := os.ReadFile(c.log())
 	if err != nil {
