@@ -20,7 +20,10 @@ apiVersion: v1
 kind: List
 items:
 - {apiVersion: v1, kind: Secret, metadata: {name: listed}, stringData: {value: not-for-the-state}}
-- {apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: listed}, spec: {maxUnavailable: 1, selector: {matchLabels: {a: b}}}}
+- apiVersion: policy/v1
+  kind: PodDisruptionBudget
+  metadata: {name: listed}
+  spec: {maxUnavailable: 1, selector: {matchLabels: {a: b}}}
 ---
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -29,7 +32,11 @@ spec:
   group: example.org
   scope: Namespaced
   names: {kind: Greeting, plural: greetings, singular: greeting}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 ---
 apiVersion: example.org/v1
 kind: Greeting

@@ -18,8 +18,8 @@ const mountedPods = 40
 // mounts creates pods at once that mount a secret and a key, like the dev stack's pod, and counts their requests to
 // Azure. The minimum is one token exchange for each mount and one read for each object.
 func mounts(ctx context.Context, checkout, dir string) error {
-	fmt.Printf("\n| %d pods at once | until all have them | pods a minute | exchanges a mount | looks at Entra's metadata | "+
-		"refusals that say where to sign in | reads | Entra's looks at the issuer | others |\n"+
+	fmt.Printf("\n| %d pods at once | until all have them | pods a minute | exchanges a mount | "+
+		"looks at Entra's metadata | refusals that say where to sign in | reads | Entra's looks at the issuer | others |\n"+
 		"|---|---:|---:|---:|---:|---:|---:|---:|---:|\n", mountedPods)
 	nodes := []string{"stand-in"}
 	localcloud := filepath.Join(checkout, "bin", "localcloud")

@@ -1,4 +1,4 @@
-// A mount through a Kubernetes provider of the program's own, with what that provider does unless it is told otherwise.
+// Command theirprovider creates a mount with its own Kubernetes provider, which has the default options.
 package main
 
 import (
