@@ -110,13 +110,13 @@ func TestScripts_FindDeployedCommit(t *testing.T) {
 		history []string
 		want    string // HEAD, a part of the error, or nothing
 	}{
-		"an update":                           {[]string{update("update", clean, head)}, "HEAD"},
-		"a refresh after it":                  {[]string{update("refresh", "", ""), update("update", clean, head)}, "HEAD"},
-		"nothing":                             {nil, ""},
-		"a destroyed stack":                   {[]string{update("destroy", clean, head), update("update", clean, head)}, ""},
-		"an update from a folder without git": {[]string{update("update", "", ""), update("update", clean, head)}, "uncommitted files"},
-		"an update from changed files":        {[]string{update("update", dirty, head), update("update", clean, head)}, "uncommitted files"},
-		"a commit that is elsewhere": {[]string{update("update", clean, `,
+		"update":        {[]string{update("update", clean, head)}, "HEAD"},
+		"refresh":       {[]string{update("refresh", "", ""), update("update", clean, head)}, "HEAD"},
+		"no history":    {nil, ""},
+		"destroy":       {[]string{update("destroy", clean, head), update("update", clean, head)}, ""},
+		"without git":   {[]string{update("update", "", ""), update("update", clean, head)}, "uncommitted files"},
+		"changed files": {[]string{update("update", dirty, head), update("update", clean, head)}, "uncommitted files"},
+		"commit not in the clone": {[]string{update("update", clean, `,
       "git.head": "0123456789012345678901234567890123456789"`)}, "not in this clone"},
 		"option instead of a commit": {[]string{update("update", clean, `,
       "git.head": "--upload-pack=touch ../owned"`)}, "not in this clone"},
