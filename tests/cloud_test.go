@@ -224,8 +224,8 @@ func needsRealNode(t *testing.T) {
 // secret.
 func (c *cloud) showLogs(t *testing.T) {
 	t.Log(c.localcloud().Logs(30_000))
-	said := c.printed.Bytes()
-	t.Logf("output of the commands:\n%s", said[max(0, len(said)-8000):])
+	printed := c.printed.Bytes()
+	t.Logf("output of the commands:\n%s", printed[max(0, len(printed)-8000):])
 }
 
 func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
@@ -530,7 +530,7 @@ func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[strin
 		t.Fatal(err)
 	}
 	defer func() { cancel(); _ = cmd.Wait() }()
-	said, left := map[string]string{}, maps.Clone(want)
+	messages, left := map[string]string{}, maps.Clone(want)
 	for decoder := json.NewDecoder(out); len(left) > 0; {
 		var event struct {
 			Message        string
@@ -538,13 +538,13 @@ func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[strin
 		}
 		if err := decoder.Decode(&event); err != nil {
 			for pod, refusal := range left {
-				t.Errorf("pod %s: the last FailedMount event says %q, want %q: %v", pod, said[pod], refusal,
+				t.Errorf("pod %s: the last FailedMount event says %q, want %q: %v", pod, messages[pod], refusal,
 					errors.Join(err, ctx.Err()))
 			}
 			return
 		}
 		pod := event.InvolvedObject.Name
-		said[pod] = event.Message
+		messages[pod] = event.Message
 		if refusal, ok := left[pod]; ok && strings.Contains(event.Message, "MountVolume.SetUp failed") &&
 			strings.Contains(event.Message, refusal) {
 			delete(left, pod)

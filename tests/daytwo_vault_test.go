@@ -61,9 +61,9 @@ func (v *vaults) changes(t *testing.T, args ...string) map[string]string {
 // wantPreviewFails checks that a preview fails with an error that contains the words.
 func (v *vaults) wantPreviewFails(t *testing.T, words ...string) {
 	t.Helper()
-	said, err := v.tryPulumi(t, "preview", "--diff")
+	printed, err := v.tryPulumi(t, "preview", "--diff")
 	if err == nil {
-		t.Fatalf("the preview succeeds, want an error with %q:\n%s", words, said)
+		t.Fatalf("the preview succeeds, want an error with %q:\n%s", words, printed)
 	}
 	for _, word := range words {
 		if !strings.Contains(err.Error(), word) {

@@ -147,9 +147,7 @@ func queued(t *testing.T, c *cloud) (texts []string) {
 func TestExpiryEvents_ArriveOnceWhenDue(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	c.start(t)
 	hook := newWebhook(t, c)
 	config := configuredTexts(t, "dev")
 	const secrets = `[{"name": "my-secret", "generate": {}, "expires": "P20D"},
@@ -186,7 +184,7 @@ func TestExpiryEvents_ArriveOnceWhenDue(t *testing.T) {
 
 	for _, command := range []string{"stop", "start"} {
 		if out, err := c.command(t, command).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("localcloud %s: %v\n%s", command, err, out)
 		}
 	}
 	p.configure(t, map[string]string{"keyvault-aks:secrets": strings.Replace(secrets, "P20D", "P70D", 1)})

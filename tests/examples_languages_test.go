@@ -128,7 +128,7 @@ func TestExamples_InPython(t *testing.T) {
 		cmd := exec.CommandContext(untilEnding(t), python, args...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
+			t.Errorf("python %s: %v\n%s", args[:2], err, out)
 		}
 	}
 	run("-m", "compileall", "-q", ".")
@@ -306,8 +306,8 @@ func TestLanguages_UseThisVersion(t *testing.T) {
 					t.Errorf("%s uses %+v, want version %s", file, of, version)
 				}
 				readme, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "README.md"))
-				if _, said, ok := strings.Cut(string(readme), "plugin install resource keyvaultaks "); ok &&
-					!strings.HasPrefix(said, version+" ") {
+				if _, rest, ok := strings.Cut(string(readme), "plugin install resource keyvaultaks "); ok &&
+					!strings.HasPrefix(rest, version+" ") {
 					t.Errorf("the README beside %s does not install version %s", file, version)
 				}
 			}

@@ -55,7 +55,7 @@ func TestInstall_NeedsNoCheckout(t *testing.T) {
 	// A program that links within two seconds stands for all.
 	const program = "pulumi-language-nodejs"
 	cache := t.TempDir()
-	get := func(command string) (path, said string) {
+	get := func(command string) (path, printed string) {
 		cmd := exec.CommandContext(untilEnding(t), command, "programs", "build", program, "--path", "--build")
 		cmd.Dir = t.TempDir()
 		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache, "GOCACHE="+builds)

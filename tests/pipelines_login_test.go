@@ -83,7 +83,7 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 				"ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c")
 			out, err := cmd.CombinedOutput()
 			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
+				t.Fatalf("sign_in: %v\n%s", err, out)
 			}
 			mu.Lock()
 			defer mu.Unlock()

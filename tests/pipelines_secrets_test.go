@@ -169,7 +169,7 @@ values:
 `
 	declared, diagnostics, err := eval.LoadYAMLBytes("shop", []byte(environment))
 	if err != nil || len(diagnostics) > 0 {
-		t.Fatalf("%v, %v", diagnostics, err)
+		t.Fatalf("loading the environment: %v, %v", diagnostics, err)
 	}
 	in, err := esc.NewExecContext(map[string]esc.Value{})
 	if err != nil {

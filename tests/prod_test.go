@@ -158,6 +158,6 @@ func clusterAdmin(t *testing.T, assignments *armauthorization.RoleAssignmentsCli
 			}
 		}
 	}
-	t.Fatal("nobody has the role")
+	t.Fatal("no principal has the role Azure Kubernetes Service RBAC Cluster Admin")
 	return nil
 }

@@ -232,7 +232,7 @@ func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) m
 			refused:   "AADSTS50027:",
 		},
 		"no token": {refused: "AADSTS7000218:"},
-		"an identity that trusts nobody": {
+		"an identity without credentials": {
 			assertion: good,
 			clientID:  i.identity(t, "alone", "", "").clientID,
 			refused:   "AADSTS700211:",

@@ -89,7 +89,7 @@ func TestStatus_ReportsKilledPrograms(t *testing.T) {
 			t.Errorf("%s has logged nothing", name)
 		}
 	}
-	if said := show("logs", "aks-keyvault-cluster/supervisor"); !strings.Contains(said, "kube-apiserver ended") {
-		t.Errorf("the supervisor logged %q, want the API server's end", said)
+	if printed := show("logs", "aks-keyvault-cluster/supervisor"); !strings.Contains(printed, "kube-apiserver ended") {
+		t.Errorf("the supervisor logged %q, want the API server's end", printed)
 	}
 }

@@ -259,8 +259,8 @@ func (y *year) wantPlan(t *testing.T, rotates []string) {
 	want := map[string]bool{}
 	for _, name := range rotates {
 		want["vault-value-"+name], want["vault-secret-"+name] = true, true
-		said := func(d struct{ Message string }) bool { return strings.Contains(d.Message, "the secret "+name+" ") }
-		if !slices.ContainsFunc(preview.Diagnostics, said) {
+		announces := func(d struct{ Message string }) bool { return strings.Contains(d.Message, "the secret "+name+" ") }
+		if !slices.ContainsFunc(preview.Diagnostics, announces) {
 			t.Errorf("the preview does not announce the rotation of %s: %v", name, preview.Diagnostics)
 		}
 	}

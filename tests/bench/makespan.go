@@ -226,10 +226,10 @@ func watch(cmd *exec.Cmd) (map[string]span, error) {
 		return nil, err
 	}
 	spans := map[string]span{}
-	var said strings.Builder
+	var printed strings.Builder
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
+		printed.WriteString(lines.Text() + "\n")
 		match := step.FindStringSubmatch(lines.Text())
 		if match == nil {
 			continue
@@ -243,7 +243,7 @@ func watch(cmd *exec.Cmd) (map[string]span, error) {
 		spans[match[1]] = s
 	}
 	if err := cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("pulumi: %w\n%s", err, said.String())
+		return nil, fmt.Errorf("pulumi: %w\n%s", err, printed.String())
 	}
 	return spans, nil
 }

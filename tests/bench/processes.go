@@ -71,8 +71,8 @@ func leastOf(runs []measured) measured {
 // measure runs a command and measures it, all processes that it starts, and those of the local cloud with the given
 // pid.
 func measure(ctx context.Context, cloud int, cmd *exec.Cmd) (measured, error) {
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var printed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &printed, &printed
 	w := watcher{used: map[int]process{}}
 	w.look(cloud)
 	before := maps.Clone(w.used)
@@ -99,7 +99,7 @@ func measure(ctx context.Context, cloud int, cmd *exec.Cmd) (measured, error) {
 	stop()
 	done.Wait()
 	if err != nil {
-		text := said.String()
+		text := printed.String()
 		return took, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), errors.Join(err, ctx.Err()),
 			text[max(0, len(text)-4000):])
 	}

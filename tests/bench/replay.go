@@ -347,10 +347,10 @@ func (r *replay) getCredentials(ctx context.Context, cluster string) error {
 
 func (r *replay) kubectl(ctx context.Context, stdin string, args ...string) error {
 	cmd := r.cloud.program(ctx, r.env, "kubectl", append([]string{"--kubeconfig", r.kubeconfig}, args...)...)
-	var said bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &said, &said
+	var printed bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &printed, &printed
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("kubectl %s: %w\n%s", args[0], err, said.Bytes())
+		return fmt.Errorf("kubectl %s: %w\n%s", args[0], err, printed.Bytes())
 	}
 	return nil
 }

@@ -86,11 +86,11 @@ func startOnce(ctx context.Context, c cloud) (took []time.Duration, err error) {
 		return nil, err
 	}
 	ends := make([]time.Time, len(phases))
-	var said strings.Builder
+	var printed strings.Builder
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		now := time.Now()
-		said.WriteString(lines.Text() + "\n")
+		printed.WriteString(lines.Text() + "\n")
 		for i, p := range phases {
 			if !p.log && ends[i].IsZero() && strings.Contains(lines.Text(), p.ends) {
 				ends[i] = now
@@ -99,7 +99,7 @@ func startOnce(ctx context.Context, c cloud) (took []time.Duration, err error) {
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("up: %w\n%s", err, said.String())
+		return nil, fmt.Errorf("up: %w\n%s", err, printed.String())
 	}
 	if err := c.readLog(ends); err != nil {
 		return nil, err
