@@ -31,7 +31,7 @@ func (c *cloud) shown(t *testing.T, path string, into any, secrets ...string) {
 		t.Fatalf("GET %s: %d %s", path, status, text)
 	}
 	for _, secret := range append(secrets, c.running(t).Credentials.ClientSecret) {
-		if holds(text, secret) {
+		if containsSecret(text, secret) {
 			t.Errorf("GET %s shows a secret", path)
 		}
 	}
@@ -50,7 +50,7 @@ func TestActivity_SaysWhyAMountIsAllowedOrRefused(t *testing.T) {
 	outputs := c.outputs(t)
 	subject := "system:serviceaccount:" + outputs.Namespace + ":" + outputs.ServiceAccounts[0]
 	scope := outputs.VaultID + "/secrets/my-secret"
-	role := c.called(t, "keyvault-demo-mount-role-secret-my-secret").ID
+	role := c.resourceNamed(t, "keyvault-demo-mount-role-secret-my-secret").ID
 	grant(t, c, outputs.VaultID, secretsOfficer)
 	secrets, _ := vaultClients(t, c, outputs.VaultURI)
 	value := getSecret(t, secrets, "my-secret")

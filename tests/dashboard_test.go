@@ -273,7 +273,7 @@ func TestDashboard(t *testing.T) {
 		}
 		look := func(where, text string) {
 			for what, secret := range secrets {
-				if secret == "" || holds([]byte(text), secret) {
+				if secret == "" || containsSecret([]byte(text), secret) {
 					t.Errorf("%s has %s", where, what)
 				}
 			}
@@ -388,7 +388,7 @@ func kubeconfigField(t *testing.T, c *cloud, name string) string {
 
 // takePictures shows a refused request beside one that met a fault, in both schemes.
 func takePictures(t *testing.T, b *tab, c *cloud, outputs stackOutputs) {
-	c.fail(t, `rules: [{host: '.+\.vault\.azure\.net', first: 1, status: 429, retryAfter: 300ms}]`)
+	c.setFaults(t, `rules: [{host: '.+\.vault\.azure\.net', first: 1, status: 429, retryAfter: 300ms}]`)
 	defer c.endFaults(t)
 	b.wait(`!document.getElementById("faults-badge").hidden && !document.getElementById("pods-badge").hidden`)
 	c.kubectl(t, "delete", "pod", "--namespace", outputs.Namespace, "--now", "reports")
