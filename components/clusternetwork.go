@@ -30,11 +30,11 @@ type APIServerArgs struct {
 	// development. The machine that runs the program must reach the cluster's network and resolve its private DNS zone.
 	// Azure refuses to change it later.
 	Private bool `pulumi:"private,optional"`
-	// PrivateDNSZone of a private API server is system for a zone that AKS creates; none for a public name of the private
-	// address; or the ARM id of a zone privatelink.<region>.azmk8s.io or a subzone of it. IdentityID must be able to write
-	// to that zone, as Private DNS Zone Contributor and, on the zone's virtual network, Network Contributor
-	// (https://learn.microsoft.com/azure/aks/private-clusters). Outputs are checked once they are known. Defaults to
-	// system.
+	// PrivateDNSZone of a private API server is system for a zone that AKS creates; none for a name in public DNS that
+	// resolves to the private address; or the ARM id of a zone privatelink.<region>.azmk8s.io or a subzone of it.
+	// IdentityID must be able to write to that zone, as Private DNS Zone Contributor and, on the zone's virtual network,
+	// Network Contributor (https://learn.microsoft.com/azure/aks/private-clusters). Outputs are checked once they are
+	// known. Defaults to system.
 	PrivateDNSZone pulumi.StringInput `pulumi:"privateDnsZone,optional"`
 	// DisableRunCommand disables az aks command invoke. Defaults to false, which is for development. That command runs
 	// commands in the cluster and bypasses all network rules.
