@@ -100,10 +100,10 @@ func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAP
 	return profile
 }
 
-// OutboundArgs are the public addresses and ports by which nodes reach the internet: those of the load balancer,
-// or of the NAT gateway that AKS creates. Omitted arguments have Azure's defaults. They apply to
-// [AksWithCsiArgs.OutboundType], even if somebody else has changed the cluster's. A change replaces nothing. A change
-// by somebody else, such as with az aks update, stays until these arguments change again
+// OutboundArgs configure the public addresses and ports by which nodes reach the internet, for the load balancer or the
+// NAT gateway that AKS creates. Omitted arguments have Azure's defaults. The arguments are for
+// [AksWithCsiArgs.OutboundType], even if somebody else has changed the cluster's outbound type. A change replaces
+// nothing. A change by somebody else, such as with az aks update, stays until these arguments change again
 // (https://learn.microsoft.com/azure/aks/load-balancer-standard and https://learn.microsoft.com/azure/aks/nat-gateway).
 type OutboundArgs struct {
 	// ManagedIPs is the number of public addresses that AKS creates: 1-100, or 1-16 for a NAT gateway. Defaults to 1. Not
