@@ -36,12 +36,11 @@ type PrivateEndpointArgs struct {
 	// SubnetID is the ARM id of the subnet of the address, in the vault's location. A change replaces the endpoint.
 	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
 	// PrivateDNSZoneID is the ARM id of the private DNS zone for the vault's name, in the public cloud
-	// privatelink.vaultcore.azure.net. Defaults to none: the vault's name must be made to resolve to the address
-	// elsewhere.
+	// privatelink.vaultcore.azure.net. Defaults to none: you must make the vault's name resolve to the address yourself.
 	PrivateDNSZoneID pulumi.StringInput `pulumi:"privateDnsZoneId,optional"`
-	// External says that the nodes reach the vault through something that is created elsewhere, such as a private endpoint
-	// that Azure Policy creates in a hub. The component creates no endpoint then. Not together with PrivateDNSZoneID.
-	// Defaults to false.
+	// External says that somebody else creates the nodes' connection to the vault, such as a private endpoint that Azure
+	// Policy creates in a hub. The component creates no endpoint then. Not together with PrivateDNSZoneID. Defaults to
+	// false.
 	External bool `pulumi:"external,optional"`
 }
 
