@@ -138,7 +138,8 @@ func (e *Entry) CalledBy(caller Caller) {
 
 // Decided records a decision on the request. Of several the first counts, or the last refusal.
 func (e *Entry) Decided(d authorization.Decision) {
-	d.Action, d.Scope = short(d.Action), short(d.Scope)
+	// Clients choose some of these texts, such as the subject of a token that is not verified.
+	d.Action, d.Scope, d.Because, d.Missing = short(d.Action), short(d.Scope), short(d.Because), short(d.Missing)
 	e.edit(func(q *Request) {
 		if q.Decision == nil || !d.Allowed {
 			q.Decision = &d

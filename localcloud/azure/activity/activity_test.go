@@ -186,6 +186,17 @@ func TestHandler_KeepsTextsShortAndNoQuery(t *testing.T) {
 	}
 }
 
+func TestEntry_KeepsTextsOfDecisionsShort(t *testing.T) {
+	r := New(1)
+	long := strings.Repeat("a", 100_000)
+	ask(r, func(_ http.ResponseWriter, req *http.Request) {
+		From(req.Context()).Decided(authorization.Decision{Action: long, Scope: long, Because: long, Missing: long})
+	}, "https://a/")
+	if text, _ := json.Marshal(page(t, r, "")); len(text) > 5*longest {
+		t.Errorf("the record of one request has %d bytes", len(text))
+	}
+}
+
 func TestEntry_KeepsTheDecisionThatCounted(t *testing.T) {
 	allowed := func(action string) authorization.Decision {
 		return authorization.Decision{Allowed: true, Action: action}

@@ -99,6 +99,9 @@ func (s *Service) Mounts(ctx context.Context) (Mounts, error) {
 	}); err != nil || s.Clusters == nil {
 		return found, err
 	}
+	// One at a time: of two, the older answer could be compared last and show a rotation backwards.
+	s.mounting.Lock()
+	defer s.mounting.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, mountsTime)
 	defer cancel()
 	var mu sync.Mutex

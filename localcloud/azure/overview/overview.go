@@ -5,6 +5,7 @@ package overview
 import (
 	"encoding/json"
 	"net/http"
+	"sync"
 
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -23,6 +24,7 @@ type Config struct {
 // Service answers GET /resources, /operations and /mounts.
 type Service struct {
 	Config
+	mounting  sync.Mutex
 	rotations rotations
 }
 

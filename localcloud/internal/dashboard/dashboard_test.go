@@ -145,7 +145,7 @@ func TestServer_RefusesOtherHosts(t *testing.T) {
 	_, port, _ := strings.Cut(s.listener.Addr().String(), ":")
 	for host, want := range map[string]int{
 		"127.0.0.1:" + port:        http.StatusOK,
-		"localhost:" + port:        http.StatusOK,
+		"localhost:" + port:        http.StatusForbidden,
 		"127.0.0.1":                http.StatusForbidden,
 		"localhost":                http.StatusForbidden,
 		"127.0.0.1:1":              http.StatusForbidden,

@@ -25,9 +25,10 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // machine. The page's path is therefore random, and browsers send the cookie to URLs below it alone.
 func (s *Server) guard(h http.Handler) http.Handler {
 	port := strconv.Itoa(s.port)
-	hosts := []string{"127.0.0.1:" + port, "localhost:" + port}
+	// Not localhost: a browser may take it for ::1, where another user of the machine can listen on the same port.
+	hosts := []string{"127.0.0.1:" + port}
 	if s.port == 80 { // which browsers leave out
-		hosts = append(hosts, "127.0.0.1", "localhost")
+		hosts = append(hosts, "127.0.0.1")
 	}
 	cookie := "localcloud-dashboard-" + port
 	base := "/" + s.folder + "/"
@@ -44,7 +45,7 @@ func (s *Server) guard(h http.Handler) http.Handler {
 		header.Set("Cache-Control", "no-store")
 		// An attacker's name can resolve to 127.0.0.1 (DNS rebinding). The Host header then has that name.
 		if !slices.Contains(hosts, r.Host) {
-			http.Error(w, "Open the page at 127.0.0.1 or localhost.", http.StatusForbidden)
+			http.Error(w, "Open the page at 127.0.0.1.", http.StatusForbidden)
 			return
 		}
 		if r.Method == http.MethodGet && r.URL.Path == "/" && s.is(r.URL.Query().Get("token")) {
