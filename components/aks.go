@@ -45,7 +45,7 @@ type AksWithCsiArgs struct {
 	// this program's objects, instead of failing. Use it for one update, after an interrupted update or destroy has lost
 	// this stack's objects from the state. Every object of such a name that Pulumi created then belongs to the stack, and
 	// is deleted with it. The preview fails for objects that Pulumi did not create. Do not use it for objects that have
-	// been renamed in Pulumi: deleting the old name would delete them. It makes a warning and requires Pulumi 3.238.
+	// been renamed in Pulumi: deleting the old name would delete them. It causes a warning and requires Pulumi 3.238.
 	// Defaults to false.
 	AdoptObjects bool `pulumi:"adoptObjects,optional"`
 
@@ -85,8 +85,8 @@ type AksWithCsiArgs struct {
 	Maintenance *MaintenanceArgs `pulumi:"maintenance,optional"`
 
 	// Subnets are the ARM ids of the subnets of the node pools, by names that you choose, each a DNS label. All must be in
-	// one virtual network. The names of the subnet, the network and the network's resource group have at most 63
-	// characters each, since AKS makes labels of them
+	// one virtual network. The names of the subnet, the network and the network's resource group can have at most 63
+	// characters each, since AKS labels nodes with them
 	// (https://learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay). Unless IdentityID is
 	// given, the control plane gets a role on each subnet that a pool uses, so each subnet can have only one name.
 	// Defaults to none: AKS creates a network.
@@ -199,7 +199,7 @@ type AksWithCsi struct {
 	// Kubeconfig is the user's kubeconfig, a Pulumi secret. It resolves when workloads can run: once all node pools exist,
 	// Outbound and KubernetesVersion are deployed, and the nodes have their roles on ContainerRegistryIDs.
 	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
-	// FQDN is the API server's host name, of a private cluster the private one. Empty if a kubeconfig was given.
+	// FQDN is the API server's host name, which is private for a private cluster. Empty if a kubeconfig was given.
 	FQDN pulumi.StringOutput `pulumi:"fqdn"`
 	// NodeResourceGroup is the name of the resource group that holds the nodes. Empty if a kubeconfig was given.
 	NodeResourceGroup pulumi.StringOutput `pulumi:"nodeResourceGroup"`

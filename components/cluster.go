@@ -22,11 +22,11 @@ type Cluster struct {
 	// objects that Pulumi did not create, but an update without a preview finds out too late. A provider of your own
 	// requires Pulumi 3.238 or later; that of an AksWithCsi requires 3.219.
 	Provider pulumi.ProviderResource
-	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is. Pulumi then leaves
-	// the objects to go with the cluster, instead of deleting them one by one. When the cluster is replaced it could not
-	// delete them, since it has closed the provider (https://github.com/pulumi/pulumi/issues/14650). Defaults to the
-	// provider of a cluster that [AksWithCsi] creates, and otherwise to none: a cluster that is managed elsewhere would
-	// keep the objects.
+	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is. Pulumi then does
+	// not delete the objects one by one, because they disappear with the cluster. When the cluster is replaced, Pulumi
+	// could not delete them, since it has already closed the provider (https://github.com/pulumi/pulumi/issues/14650).
+	// Defaults to the provider of a cluster that [AksWithCsi] creates, and otherwise to none: a cluster that is managed
+	// elsewhere would keep the objects.
 	DeletedWith pulumi.Resource
 
 	after []pulumi.Resource // what the objects wait for

@@ -30,11 +30,11 @@ type APIServerArgs struct {
 	// development. The machine that runs the program must reach the cluster's network and resolve its private DNS zone.
 	// Azure refuses to change it later.
 	Private bool `pulumi:"private,optional"`
-	// PrivateDNSZone of a private API server is system for a zone that AKS creates; none for a public name of the private
-	// address; or the ARM id of a zone privatelink.<region>.azmk8s.io or a subzone of it. IdentityID must be able to write
-	// to that zone, as Private DNS Zone Contributor and, on the zone's virtual network, Network Contributor
-	// (https://learn.microsoft.com/azure/aks/private-clusters). Outputs are checked once they are known. Defaults to
-	// system.
+	// PrivateDNSZone of a private API server is system for a zone that AKS creates; none for a name in public DNS that
+	// resolves to the private address; or the ARM id of a zone privatelink.<region>.azmk8s.io or a subzone of it.
+	// IdentityID must be able to write to that zone, as Private DNS Zone Contributor and, on the zone's virtual network,
+	// Network Contributor (https://learn.microsoft.com/azure/aks/private-clusters). Outputs are checked once they are
+	// known. Defaults to system.
 	PrivateDNSZone pulumi.StringInput `pulumi:"privateDnsZone,optional"`
 	// DisableRunCommand disables az aks command invoke. Defaults to false, which is for development. That command runs
 	// commands in the cluster and bypasses all network rules.
@@ -100,10 +100,10 @@ func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAP
 	return profile
 }
 
-// OutboundArgs are the public addresses and ports by which nodes reach the internet: those of the load balancer,
-// or of the NAT gateway that AKS creates. Omitted arguments have Azure's defaults. They apply to
-// [AksWithCsiArgs.OutboundType], even if somebody else has changed the cluster's. A change replaces nothing. A change
-// by somebody else, such as with az aks update, stays until these arguments change again
+// OutboundArgs configure the public addresses and ports by which nodes reach the internet, for the load balancer or the
+// NAT gateway that AKS creates. Omitted arguments have Azure's defaults. The arguments are for
+// [AksWithCsiArgs.OutboundType], even if somebody else has changed the cluster's outbound type. A change replaces
+// nothing. A change by somebody else, such as with az aks update, stays until these arguments change again
 // (https://learn.microsoft.com/azure/aks/load-balancer-standard and https://learn.microsoft.com/azure/aks/nat-gateway).
 type OutboundArgs struct {
 	// ManagedIPs is the number of public addresses that AKS creates: 1-100, or 1-16 for a NAT gateway. Defaults to 1. Not

@@ -9,7 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// DeployerArgs say who creates and changes a vault's secrets and keys: a user, a group, or the service principal
+// DeployerArgs identify who creates and changes a vault's secrets and keys: a user, a group, or the service principal
 // of a pipeline. Azure's documentation says that Contributor is enough to create them, but some deployers were refused
 // (https://github.com/Azure/bicep/issues/6539). With the roles, the deployer can also delete by hand what was removed
 // from the lists.

@@ -48,9 +48,9 @@ func existsMessage(typ tokens.Type, inputs resource.PropertyMap) string {
 	if kind == "Namespace" || kind == "ServiceAccount" {
 		ways = "say that it exists (existingNamespace, or existing of a service account), or " + ways
 	}
-	return fmt.Sprintf("The %s %s is there already and not in this stack. If it is somebody else's, %s. If it is this "+
-		"stack's, it has another name in Pulumi, for which there are aliases, or can be imported (pulumi import, with "+
-		"--parent and --provider).", kind, id, ways)
+	return fmt.Sprintf("The %s %s already exists and is not in this stack. If it is somebody else's, %s. If it is this "+
+		"stack's, give it an alias with its former name in Pulumi, or import it (pulumi import, with --parent and "+
+		"--provider).", kind, id, ways)
 }
 
 // metadataText returns a string from an object's metadata, or the empty string.

@@ -17,17 +17,17 @@ import (
 // at least one of Webhooks, Queues and Emails. An event has the object's name and version, and never its value
 // (https://learn.microsoft.com/azure/event-grid/event-schema-key-vault).
 //
-// Azure raises each event once, and only for versions that are created after the subscriptions. The event near expiry
-// comes 30 days before, for a key at the time that the action notify of its rotation policy sets, and at once if that
-// time has passed already (https://learn.microsoft.com/azure/key-vault/general/event-grid-overview). The component
-// therefore creates secrets and keys after the subscriptions. Objects that exist already raise events after their next
-// rotation.
+// Azure raises each event once, and only for versions that are created after the subscriptions. It raises the
+// near-expiry event 30 days before the date, or for a key at the time that the notify action of its rotation policy
+// sets, and at once if that time has passed (https://learn.microsoft.com/azure/key-vault/general/event-grid-overview).
+// The component therefore creates secrets and keys after the subscriptions. Objects that exist already raise events
+// after their next rotation.
 type ExpiryEventsArgs struct {
 	// Types are the events to subscribe to: SecretNearExpiry, SecretExpired, KeyNearExpiry, KeyExpired,
 	// CertificateNearExpiry and CertificateExpired. Defaults to all of them.
 	Types []ExpiryEvent `pulumi:"types,optional"`
 	// Webhooks are URLs that begin with https, by names that you choose: 1-50 lower-case letters, digits and dashes. Each
-	// must answer Event Grid's handshake, or its subscription fails
+	// must answer Event Grid's validation handshake, or creating its event subscription fails
 	// (https://learn.microsoft.com/azure/event-grid/webhook-event-delivery). A URL is always treated as a Pulumi secret.
 	// Put a token into its query: Azure shows the rest of the URL to everybody who may read the subscription. Events use
 	// Event Grid's own schema and are delivered up to 30 times within 24 hours. Defaults to none.

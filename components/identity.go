@@ -62,8 +62,8 @@ type WorkloadIdentityArgs struct {
 	// CreateNamespace creates the namespaces of the service accounts, except those that Kubernetes or AKS create, such as
 	// default, kube-system and gatekeeper-system. Defaults to false: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`
-	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they
-	// exist already. If the component created one of them earlier, it deletes it. Defaults to none.
+	// ExistingNamespaces are namespaces of the service accounts that exist already, so CreateNamespace does not create
+	// them. If the component created such a namespace earlier, listing it here deletes the namespace. Defaults to none.
 	ExistingNamespaces []string `pulumi:"existingNamespaces,optional"`
 	// PodSecurity is the Pod Security Standard that the created namespaces enforce: restricted, baseline or privileged
 	// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Defaults to restricted. Only with
@@ -74,8 +74,8 @@ type WorkloadIdentityArgs struct {
 	// Labels of the created namespaces and service accounts. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
 	// ServiceAccounts that may use the identity, at least one. Azure allows 20 federated credentials for each identity,
-	// and every service account has one for each issuer. When accounts get another name or namespace, the old credentials
-	// count until the update deletes them at its end. A name is unique in its namespace.
+	// and every service account has one for each issuer. If you change an account's name or namespace, its old credentials
+	// count until the end of the update. A name is unique in its namespace.
 	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
 }
 
@@ -86,7 +86,8 @@ type WorkloadIdentity struct {
 
 	// Identity is the identity itself, nil for an existing one.
 	Identity *managedidentity.UserAssignedIdentity
-	// Cluster is the cluster of the arguments, for mounts in the component's namespaces. Objects in it wait for these.
+	// Cluster is the cluster of the arguments, for mounts in the component's namespaces. Objects created with it wait for
+	// these namespaces.
 	Cluster Cluster
 
 	// IdentityID is the identity's ARM id.

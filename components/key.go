@@ -40,7 +40,7 @@ type KeyArgs struct {
 	Operations []string `pulumi:"operations,optional"`
 	// NotBefore is when the key becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the key's first version stops being valid, after NotBefore. A date in the past makes a warning,
+	// Expires is when the key's first version stops being valid, after NotBefore. A date in the past causes a warning,
 	// except with Rotation. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
 	// Enabled set to false disables the key. Defaults to true.

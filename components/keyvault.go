@@ -60,8 +60,8 @@ type KeyVaultStackArgs struct {
 
 	// APIVersion is the version of Key Vault's control plane API: 2024-11-01, through azure-native v2, or 2026-02-01,
 	// through a parameterized package of azure-native v3, whose plugin Pulumi then installs as well. Moving from one to
-	// the other replaces nothing. Azure stops serving 2024-11-01 on 2027-02-27: until then it makes a warning, and after
-	// that day it is rejected. Defaults to 2024-11-01.
+	// the other replaces nothing. Azure stops serving 2024-11-01 on 2027-02-27: until then the component warns, and after
+	// that day it rejects the version. Defaults to 2024-11-01.
 	APIVersion VaultAPIVersion `pulumi:"apiVersion,optional"`
 	// NamePrefix starts the vault's name. A dash and six random characters follow, since vault names are globally unique.
 	// It is 1-17 letters, digits and single dashes, starting with a letter and not ending in a dash. It must not contain
@@ -71,7 +71,7 @@ type KeyVaultStackArgs struct {
 	NamePrefix string `pulumi:"namePrefix,optional"`
 	// VaultName is the vault's full name, for a vault whose name must not change, such as one that pulumi import takes
 	// over: 3-24 characters by the rules of NamePrefix. Vault names are globally unique, and Azure reserves the name of a
-	// deleted vault. A change replaces the vault. Defaults to NamePrefix with its suffix. Not with NamePrefix.
+	// deleted vault. A change replaces the vault. Defaults to NamePrefix with its suffix. Not together with NamePrefix.
 	VaultName string `pulumi:"vaultName,optional"`
 	// CreateMode is default or recover. With recover, Azure restores the deleted vault of exactly this name, with its
 	// contents, instead of creating one. Names have a random suffix, so this is for a vault that was deleted outside
@@ -90,8 +90,8 @@ type KeyVaultStackArgs struct {
 	// changed after creation. Defaults to 90.
 	SoftDeleteRetentionDays int `pulumi:"softDeleteRetentionDays,optional"`
 	// PurgeProtection prevents permanent deletion until the retention period ends. Defaults to false, which is for
-	// development. Azure can never switch it off again, so the component sends nothing for false. Without Protect it makes
-	// a warning, since a destroyed vault then remains, and nobody can purge it.
+	// development. Azure cannot disable it again, so the component omits the property for false. If it is true without
+	// Protect, the component warns, since nobody can purge the vault after the stack is destroyed.
 	PurgeProtection bool `pulumi:"purgeProtection,optional"`
 	// PublicNetworkAccess is Enabled or Disabled. Defaults to Enabled, which without Network is for development. With
 	// Disabled, the vault is reachable only through private endpoints.
@@ -116,8 +116,8 @@ type KeyVaultStackArgs struct {
 	// development. Pulumi then also refuses to destroy the stack.
 	Protect bool `pulumi:"protect,optional"`
 	// Deployer is assigned the roles Key Vault Secrets Officer if there are Secrets, and Key Vault Crypto Officer if there
-	// are Keys, on the vault and before these are created. Defaults to nobody: the deployer has these roles already, or
-	// needs none, since Azure Resource Manager creates and deletes a new vault's secrets and keys with the vault.
+	// are Keys, on the vault and before these are created. Defaults to no assignment: the deployer has these roles
+	// already, or needs none, since Azure Resource Manager creates secrets and keys.
 	Deployer *DeployerArgs `pulumi:"deployer,optional"`
 	// Secrets to create in the vault. Names are unique without regard to case. A secret that you remove from the list
 	// stays in the vault, and Pulumi forgets it. To add it again, set [SecretArgs.Adopt]. With Protect, Pulumi refuses to

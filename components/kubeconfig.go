@@ -18,12 +18,12 @@ import (
 // (https://learn.microsoft.com/azure/aks/manage-azure-rbac). kubelogin must be in the PATH.
 type EntraArgs struct {
 	// AdminGroupIDs are the object ids (GUIDs) of Entra groups whose members are administrators of the cluster. Outputs
-	// are checked once they are known. Defaults to none: only roles count.
+	// are checked once they are known. Defaults to none: only role assignments give permissions.
 	AdminGroupIDs pulumi.StringArrayInput `pulumi:"adminGroupIds,optional"`
 	// TenantID is the Entra tenant of the users. Defaults to the subscription's tenant.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Login is how kubelogin gets a token without asking anybody. azurecli uses the login of az login. workloadidentity,
-	// spn and msi read AZURE_CLIENT_ID and the other variables that they need (AZURE_FEDERATED_TOKEN_FILE,
+	// Login is how kubelogin gets a token without interaction. azurecli uses the login of az login. workloadidentity, spn
+	// and msi read AZURE_CLIENT_ID and the other variables that they need (AZURE_FEDERATED_TOKEN_FILE,
 	// AZURE_CLIENT_SECRET, AZURE_TENANT_ID) from the environment
 	// (https://azure.github.io/kubelogin/concepts/login-modes.html). In a GitHub Actions job with the permission id-token:
 	// write, workloadidentity uses the job's token and needs no file. Defaults to azurecli.

@@ -81,7 +81,7 @@ type SecretMountArgs struct {
 	// [SecretMount.PodAnnotations]. Give versions, not values: everybody who may see the pods sees a digest of them.
 	// Defaults to none.
 	Versions pulumi.StringMapInput `pulumi:"versions,optional"`
-	// TestPod adds a pod for looking at the files. Defaults to none.
+	// TestPod adds a pod in which you can look at the files. Defaults to none.
 	TestPod *TestPodArgs `pulumi:"testPod,optional"`
 	// Probe adds a Deployment that is ready while the files exist, and that keeps the SyncSecrets. Defaults to none.
 	Probe *ProbeArgs `pulumi:"probe,optional"`

@@ -18,8 +18,8 @@ const probeLabel = "app.kubernetes.io/name"
 const awaitMountSeconds = 15 * 60
 
 // ProbeArgs describe a Deployment of one pod that is ready while each mounted file exists and is not empty. If mounting
-// fails, so does the deployment. Of a version history it checks the newest version. It never reads a file's contents
-// and need not be able to, so files may be readable by root only. When a later poll of the vault fails, the files stay,
+// fails, the Deployment does not become ready. In a version history, the probe checks the newest version only. It never
+// reads a file's contents, so files may be readable by root only. When a later poll of the vault fails, the files stay,
 // so lost access shows only when the pod is restarted.
 //
 // The probe mounts the class permanently, and so keeps the mount's SyncSecrets for pods, charts and Ingresses that do

@@ -60,7 +60,7 @@ type SecretArgs struct {
 	ContentType string `pulumi:"contentType,optional"`
 	// NotBefore is when the secret becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the secret stops being valid, after NotBefore. A date in the past makes a warning. Defaults to
+	// Expires is when the secret stops being valid, after NotBefore. A date in the past causes a warning. Defaults to
 	// never.
 	Expires string `pulumi:"expires,optional"`
 	// Enabled set to false prevents reading the secret, and pods that mount it from starting. Defaults to true.
@@ -73,7 +73,7 @@ type SecretArgs struct {
 	// writes a new version whenever an argument changes.
 	Once bool `pulumi:"once,optional"`
 	// Adopt takes over an existing secret of this name, such as one that was removed from the list before, instead of
-	// failing. The secret stays unchanged while Adopt is true, which makes a warning. The first update without Adopt
+	// failing. The secret stays unchanged while Adopt is true, which causes a warning. The first update without Adopt
 	// writes the other arguments as the secret's next version, unless Once is true. Defaults to false.
 	Adopt bool `pulumi:"adopt,optional"`
 }

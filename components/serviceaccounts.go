@@ -52,7 +52,7 @@ type ServiceAccountArgs struct {
 	// CredentialName is the name of the account's federated credential for IssuerURL, for a credential whose name must not
 	// change, such as one that pulumi import takes over: 3-120 letters, digits, dashes and underscores, starting with a
 	// letter or digit, unique in the identity. Defaults to a name derived from the account's. A change replaces the
-	// credential, and for a moment nobody can use the identity through it.
+	// credential, so the service account briefly cannot use the identity.
 	CredentialName string `pulumi:"credentialName,optional"`
 }
 

@@ -18,7 +18,7 @@ const defaultTestPodImage = "busybox:1.35.0"
 // the kubelet retries.
 const awaitMount = "15m"
 
-// TestPodArgs describe a pod that mounts the objects and sleeps, for looking at the files with kubectl exec. The pod is
+// TestPodArgs describe a pod that mounts the objects and sleeps. Use kubectl exec to look at the files. The pod is
 // replaced when the mount's Objects change, since a running pod keeps its files.
 type TestPodArgs struct {
 	// Name of the pod, a DNS subdomain of at most 63 characters. Defaults to keyvault-test-pod.

@@ -72,9 +72,9 @@ func (a vaultAPI) newVault(
 		return keyvault.NewVault(ctx, name, args, a.aliased("Vault", opts)...)
 	}
 	// azure-native's SDK does the same.
-	args.Properties = args.Properties.ToVaultPropertiesOutput().ApplyT(
-		func(p keyvault.VaultProperties) keyvault.VaultProperties { return *p.Defaults() },
-	).(keyvault.VaultPropertiesOutput)
+	withDefaults := func(p keyvault.VaultProperties) keyvault.VaultProperties { return *p.Defaults() }
+	properties := args.Properties.ToVaultPropertiesOutput()
+	args.Properties = properties.ApplyT(withDefaults).(keyvault.VaultPropertiesOutput)
 	vault := &keyvault.Vault{}
 	return vault, a.register(ctx, "Vault", name, args, vault, opts)
 }
@@ -95,9 +95,9 @@ func (a vaultAPI) newKey(
 	if a.packageRef == "" {
 		return keyvault.NewKey(ctx, name, args, a.aliased("Key", opts)...)
 	}
-	args.Properties = args.Properties.ToKeyPropertiesOutput().ApplyT(
-		func(p keyvault.KeyProperties) keyvault.KeyProperties { return *p.Defaults() },
-	).(keyvault.KeyPropertiesOutput)
+	withDefaults := func(p keyvault.KeyProperties) keyvault.KeyProperties { return *p.Defaults() }
+	properties := args.Properties.ToKeyPropertiesOutput()
+	args.Properties = properties.ApplyT(withDefaults).(keyvault.KeyPropertiesOutput)
 	key := &keyvault.Key{}
 	return key, a.register(ctx, "Key", name, args, key, opts)
 }

@@ -36,12 +36,11 @@ type PrivateEndpointArgs struct {
 	// SubnetID is the ARM id of the subnet of the address, in the vault's location. A change replaces the endpoint.
 	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
 	// PrivateDNSZoneID is the ARM id of the private DNS zone for the vault's name, in the public cloud
-	// privatelink.vaultcore.azure.net. Defaults to none: the vault's name must be made to resolve to the address
-	// elsewhere.
+	// privatelink.vaultcore.azure.net. Defaults to none: you must make the vault's name resolve to the address yourself.
 	PrivateDNSZoneID pulumi.StringInput `pulumi:"privateDnsZoneId,optional"`
-	// External says that the nodes reach the vault through something that is created elsewhere, such as a private endpoint
-	// that Azure Policy creates in a hub. The component creates no endpoint then. Not together with PrivateDNSZoneID.
-	// Defaults to false.
+	// External says that somebody else creates the nodes' connection to the vault, such as a private endpoint that Azure
+	// Policy creates in a hub. The component creates no endpoint then. Not together with PrivateDNSZoneID. Defaults to
+	// false.
 	External bool `pulumi:"external,optional"`
 }
 
@@ -165,19 +164,27 @@ func (v *violations) validateWayIn(args *KeyVaultStackArgs, access PublicNetwork
 	case args.PrivateEndpoint != nil:
 	case access == PublicNetworkDisabled:
 		v.state("publicNetworkAccess", string(access)+" without privateEndpoint", ways)
-	case n != nil && withDefault(n.DefaultAction, FirewallDeny) == FirewallDeny && empty(n.SubnetIDs) &&
-		empty(n.AllowedIPRanges):
+	case n != nil && n.closed():
 		v.state("network", "a firewall that lets nobody in", ways+"; or the nodes' subnet in subnetIds; or their outbound "+
 			"addresses in allowedIpRanges")
 	}
 }
 
+// closed reports whether the firewall rejects everybody.
+func (n *VaultNetworkArgs) closed() bool {
+	return withDefault(n.DefaultAction, FirewallDeny) == FirewallDeny && empty(n.SubnetIDs) && empty(n.AllowedIPRanges)
+}
+
 // notPublic are ranges that never occur on the internet. Key Vault rejects those of RFC 1918.
 var notPublic = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
-	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("10.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("172.16.0.0/12"),
-	netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("224.0.0.0/3"),
 }
 
 func publicRange(text string) bool {

@@ -53,7 +53,7 @@ func construct(
 			kubernetes: request.GetProviders()["kubernetes"] != "",
 		})
 		if err != nil {
-			return nil, rewriteError(err) // of which the SDK keeps the text alone
+			return nil, rewriteError(err) // the SDK keeps only its text
 		}
 		return provider.NewConstructResult(made)
 	})

@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// made are the parts of names and values that are other ones every time.
-var made = []struct {
+// random are the parts of names and values that differ each time.
+var random = []struct {
 	pattern *regexp.Regexp
 	as      string
 }{
@@ -24,15 +24,15 @@ var made = []struct {
 	{regexp.MustCompile(`"(exp|nbf)": [0-9.e+]+`), `"$1": "(time)"`},
 }
 
-// guid is a GUID that is another one every time, or that of a built-in role, which is not.
+// guid matches a GUID: one that differs each time, or the constant one of a built-in role.
 var guid = regexp.MustCompile(`(roleDefinitions/)?\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
 
-// wantSent holds what Resource Manager was sent, which `up --record` kept in a folder, against a golden file.
+// wantSent compares the requests to Resource Manager, which `up --record` wrote to a folder, with a golden file.
 func wantSent(t *testing.T, dir, golden string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("nothing was sent: %v", err)
+		t.Fatalf("no request was recorded: %v", err)
 	}
 	var sent []string
 	for _, file := range files {
@@ -47,11 +47,11 @@ func wantSent(t *testing.T, dir, golden string) {
 			}
 			return "(guid)"
 		})
-		for _, m := range made {
+		for _, m := range random {
 			text = m.pattern.ReplaceAllString(text, m.as)
 		}
 		if !json.Valid([]byte(text)) {
-			t.Fatalf("%s is no JSON any more", file)
+			t.Fatalf("%s is not valid JSON after replacing random parts", file)
 		}
 		sent = append(sent, text)
 	}
@@ -69,15 +69,12 @@ func wantSent(t *testing.T, dir, golden string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf(
-			"Resource Manager was sent something else than in %s; where that is meant, run this test with -update.\n%s",
-			golden,
-			firstDifference(string(want), got),
-		)
+		t.Errorf("requests to Resource Manager differ from %s; if that is intended, run this test with -update.\n%s",
+			golden, firstDifference(string(want), got))
 	}
 }
 
-// firstDifference shows the lines around it.
+// firstDifference returns the lines around the first difference.
 func firstDifference(want, got string) string {
 	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
 	i := 0

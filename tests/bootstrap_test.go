@@ -15,7 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Who signs in, in a pipeline of GitHub's repository acme/shop or of GitLab's or Pulumi's, by the identity that lets it.
+// bootstrapIdentities are the identities of pipelines on GitHub, GitLab and Pulumi Deployments.
 var bootstrapIdentities = []map[string]any{
 	{
 		"name":   "preview",
@@ -46,7 +46,7 @@ var bootstrapIdentities = []map[string]any{
 	},
 }
 
-// bootstrapped is what the stack of deploy/bootstrap says.
+// bootstrapped has the outputs of deploy/bootstrap.
 type bootstrapped struct {
 	Identities               map[string]struct{ ClientID, PrincipalID string }
 	TenantID, SubscriptionID string
@@ -54,15 +54,15 @@ type bootstrapped struct {
 	Setup                    map[string]string
 }
 
-// TestBootstrap brings deploy/bootstrap up, has each kind of pipeline sign in as its identities, brings the dev stack up
-// and down as one of them, and takes the bootstrap away.
+// TestBootstrap brings deploy/bootstrap up and checks that pipelines of each kind sign in as their identities and have
+// only their rights. Two identities bring a stack up and down. In the end destroy leaves nothing.
 func TestBootstrap(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.start(t)
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
 	c.arm(t, http.MethodPut, subscription+"/resourceGroups/keyvault-prod", "2022-09-01", `{"location": "eastus"}`)
-	// Who runs it is no owner of the subscription.
+	// The person who runs it is not an owner of the subscription.
 	person := c.newPrincipal(t)
 	for _, role := range []string{"b24988ac-6180-42a0-ab88-20f7382dd24c", "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"} {
 		c.role(t, subscription, role, person.ObjectID) // Contributor and User Access Administrator
@@ -76,7 +76,7 @@ func TestBootstrap(t *testing.T) {
 	p.up(t)
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 	p.pulumi(t, "preview", "--refresh", "--expect-no-changes")
-	// A list that changes: of one identity, two credentials come and two go; another comes before it, and goes.
+	// Change the list: one identity gains and loses two credentials, and another is added before it and removed.
 	p.configure(t, map[string]string{"keyvault-aks-bootstrap:identities": asJSON(t, slices.Concat([]map[string]any{
 		{
 			"name": "another",
@@ -85,10 +85,7 @@ func TestBootstrap(t *testing.T) {
 		},
 		{
 			"name": "dev", "may": "deploy", "github": []any{
-				map[string]any{
-					"repository": "acme/shop",
-					"branch":     "first",
-				},
+				map[string]any{"repository": "acme/shop", "branch": "first"},
 				map[string]any{"repository": "acme/shop", "tag": "v1"},
 				map[string]any{"repository": "acme/shop", "environment": "dev"},
 			},
@@ -101,38 +98,37 @@ func TestBootstrap(t *testing.T) {
 	var made bootstrapped
 	p.outputs(t, &made)
 
-	t.Run("each signs in as its own", func(t *testing.T) { c.wantSignIns(t, made) })
-	t.Run("each may do its own", func(t *testing.T) { c.wantRights(t, made, subscription) })
-	t.Run("dev is brought up", func(t *testing.T) { c.wantDevBy(t, made) })
-	t.Run("a group is enough", func(t *testing.T) { c.wantDevIn(t, made, "keyvault-prod") })
+	t.Run("sign-ins", func(t *testing.T) { c.wantSignIns(t, made) })
+	t.Run("rights", func(t *testing.T) { c.wantRights(t, made, subscription) })
+	t.Run("dev stack", func(t *testing.T) { c.wantDevBy(t, made) })
+	t.Run("stack in an existing group", func(t *testing.T) { c.wantDevIn(t, made, "keyvault-prod") })
 	if t.Failed() {
 		return
 	}
 
 	there := c.resources(t)
 	if _, err := p.tryPulumi(t, "destroy", "--yes"); err == nil || !strings.Contains(err.Error(), "protect") {
-		t.Errorf("got %v, want a refusal for what is protected", err)
+		t.Errorf("destroy of protected resources: got %v, want an error", err)
 	}
 	if now := c.resources(t); !slices.Equal(now, there) {
-		t.Errorf("the destroy that was refused has left %v of %v", now, there)
+		t.Errorf("after the rejected destroy there is %v, want %v", now, there)
 	}
 	p.configure(t, map[string]string{"keyvault-aks-bootstrap:protect": "false"})
 	p.up(t)
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
 	if left := c.resources(t); !slices.Equal(withoutDeleted(left), before) {
-		t.Errorf("it has left %v, before %v", left, before)
+		t.Errorf("after destroy there is %v, want %v", left, before)
 	}
 	if roles := c.customRoles(t); !slices.Equal(roles, rolesBefore) {
-		t.Errorf("it has left the roles %v, before %v", roles, rolesBefore)
+		t.Errorf("after destroy there are the roles %v, want %v", roles, rolesBefore)
 	}
 }
 
-// customRoles are the ids of the subscription's own roles.
+// customRoles returns the sorted ids of the subscription's custom roles.
 func (c *cloud) customRoles(t *testing.T) (ids []string) {
 	t.Helper()
-	list := "/subscriptions/" + c.running(
-		t,
-	).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions"
+	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
+	list := subscription + "/providers/Microsoft.Authorization/roleDefinitions"
 	for _, one := range c.arm(t, http.MethodGet, list, "2022-04-01", "")["value"].([]any) {
 		if one := one.(map[string]any); one["properties"].(map[string]any)["type"] == "CustomRole" {
 			ids = append(ids, one["id"].(string))
@@ -142,26 +138,21 @@ func (c *cloud) customRoles(t *testing.T) (ids []string) {
 	return ids
 }
 
-// signIn exchanges a token of CI for one of Entra ID, for Resource Manager unless another scope is named, as a client. It
-// returns the error that Entra ID gives instead.
+// signIn exchanges a CI token for a token of Entra ID as a client. The scope defaults to Resource Manager. It returns
+// either the token or Entra ID's error.
 func (c *cloud) signIn(t *testing.T, clientID, assertion string, scope ...string) (token, refusal string) {
 	t.Helper()
 	_, options, running := c.azure(t)
 	form := url.Values{
-		"grant_type": {
-			"client_credentials",
-		},
+		"grant_type":            {"client_credentials"},
 		"client_id":             {clientID},
 		"scope":                 append(scope, "https://management.azure.com/.default")[:1],
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 		"client_assertion":      {assertion},
 	}
-	req, err := http.NewRequestWithContext(
-		t.Context(),
-		http.MethodPost,
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
 		"https://login.microsoftonline.com/"+running.Credentials.TenantID+"/oauth2/v2.0/token",
-		strings.NewReader(form.Encode()),
-	)
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,12 +163,12 @@ func (c *cloud) signIn(t *testing.T, clientID, assertion string, scope ...string
 		ErrorDescription string `json:"error_description"`
 	}
 	if err := json.Unmarshal(content, &answer); err != nil || (status == http.StatusOK) != (answer.AccessToken != "") {
-		t.Fatalf("Entra ID answers %d %s", status, content)
+		t.Fatalf("Entra ID returns %d %s", status, content)
 	}
 	return answer.AccessToken, answer.ErrorDescription
 }
 
-// wantSignIns checks who signs in as whom: every subject tries every identity.
+// wantSignIns tries every subject with every identity.
 func (c *cloud) wantSignIns(t *testing.T, made bootstrapped) {
 	t.Helper()
 	for _, one := range []struct{ ci, subject, audience, as string }{
@@ -195,7 +186,7 @@ func (c *cloud) wantSignIns(t *testing.T, made bootstrapped) {
 		{"github", "repo:acme/shop:environment:staging", "", ""},
 		{"github", "repo:acme/shop:environment:Prod", "", ""},
 		{"github", "repo:acme/shop:ref:refs/heads/main", "", ""},
-		{"github", "repo:acme@123456/shop@456789:environment:prod", "", ""}, // whoever owns the name now
+		{"github", "repo:acme@123456/shop@456789:environment:prod", "", ""}, // a later owner of the name
 		{"github", "repo:acme@654321/payments@456789:pull_request", "", ""},
 		{"github", "repo:acme/payments:pull_request", "", ""},
 		{"github", "repo:acme/shop:environment:prod", "https://github.com/acme", ""},
@@ -214,18 +205,20 @@ func (c *cloud) wantSignIns(t *testing.T, made bootstrapped) {
 		for name, identity := range made.Identities {
 			token, refusal := c.signIn(t, identity.ClientID, assertion)
 			if (token != "") != (name == one.as) {
-				t.Errorf("%s for %q as %s: signed in is %t, %s", one.subject, one.audience, name, token != "", refusal)
+				t.Errorf("%s for %q as %s: signed in: %t, want %t; %s", one.subject, one.audience, name, token != "",
+					name == one.as, refusal)
 			}
 		}
 	}
 }
 
-// wantRights checks what the identities may do, one request at a time.
+// wantRights checks with single requests what the identities may do.
 func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string) {
 	t.Helper()
 	tokens := map[string]string{}
 	for name, subject := range map[string]string{
-		"preview": "repo:acme/shop:pull_request", "dev": "repo:acme/shop:environment:dev", "prod": "repo:acme/shop:environment:prod",
+		"preview": "repo:acme/shop:pull_request", "dev": "repo:acme/shop:environment:dev",
+		"prod": "repo:acme/shop:environment:prod",
 	} {
 		token, refusal := c.signIn(t, made.Identities[name].ClientID, c.ciToken(t, "github", "--subject", subject))
 		if token == "" {
@@ -246,14 +239,16 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 	}
 	const (
 		owner           = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
-		secretsUser     = "4633458b-17de-408a-b874-0445c86b69e6" // which the stacks assign
+		secretsUser     = "4633458b-17de-408a-b874-0445c86b69e6" // a role that the stacks assign
 		location        = `{"location": "eastus"}`
 		groupsVersion   = "2022-09-01"
 		identityVersion = "2023-01-31"
 		rolesVersion    = "2022-04-01"
 	)
-	credential := groups + "keyvault-bootstrap/providers/Microsoft.ManagedIdentity/userAssignedIdentities/ci-prod/federatedIdentityCredentials/mine"
-	const trust = `{"properties": {"issuer": "https://gitlab.com", "subject": "mine", "audiences": ["api://AzureADTokenExchange"]}}`
+	credential := groups + "keyvault-bootstrap/providers/Microsoft.ManagedIdentity/userAssignedIdentities/ci-prod" +
+		"/federatedIdentityCredentials/mine"
+	const trust = `{"properties": {"issuer": "https://gitlab.com", "subject": "mine",
+		"audiences": ["api://AzureADTokenExchange"]}}`
 	for _, one := range []struct {
 		as, method, path, version, body string
 		allowed                         bool
@@ -282,26 +277,17 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 		{"prod", http.MethodGet, groups + "keyvault-bootstrap", groupsVersion, "", false},
 		{"prod", http.MethodPut, credential, identityVersion, trust, false},
 	} {
-		status, content := c.requestAs(
-			t,
-			tokens[one.as],
-			one.method,
-			"https://management.azure.com"+one.path+"?api-version="+one.version,
-			one.body,
-		)
+		status, content := c.requestAs(t, tokens[one.as], one.method,
+			"https://management.azure.com"+one.path+"?api-version="+one.version, one.body)
 		refused := status == http.StatusForbidden && strings.Contains(string(content), "AuthorizationFailed")
 		if one.allowed && status >= 300 || !one.allowed && !refused {
-			t.Errorf("%s: %s %s: %d %s", one.as, one.method, one.path, status, content)
+			t.Errorf("%s: %s %s: %d %s, want it allowed: %t", one.as, one.method, one.path, status, content, one.allowed)
 		}
 	}
-	// Who encrypts and decrypts with the key, as the engine does below, may do nothing else in its vault.
+	// An identity that may encrypt and decrypt with the key, as the engine does below, may do nothing else in its vault.
 	vault, _, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
-	token, refusal := c.signIn(
-		t,
-		made.Identities["preview"].ClientID,
-		c.ciToken(t, "github", "--subject", "repo:acme/shop:pull_request"),
-		"https://vault.azure.net/.default",
-	)
+	token, refusal := c.signIn(t, made.Identities["preview"].ClientID,
+		c.ciToken(t, "github", "--subject", "repo:acme/shop:pull_request"), "https://vault.azure.net/.default")
 	if token == "" {
 		t.Fatal(refusal)
 	}
@@ -316,22 +302,18 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 	} {
 		status, content := c.requestAs(t, token, one.method, "https://"+vault+"/"+one.path+"?api-version=7.4", one.body)
 		if status != http.StatusForbidden {
-			t.Errorf("%s %s of the vault: %d %s", one.method, one.path, status, content)
+			t.Errorf("%s %s of the vault: %d %s, want 403", one.method, one.path, status, content)
 		}
 	}
-	eventually(t, "the group is gone", func() bool {
-		status, _ := c.request(
-			t,
-			http.MethodGet,
-			"https://management.azure.com"+groups+"tried?api-version="+groupsVersion,
-			"",
-		)
+	eventually(t, "the group is deleted", func() bool {
+		url := "https://management.azure.com" + groups + "tried?api-version=" + groupsVersion
+		status, _ := c.request(t, http.MethodGet, url, "")
 		return status == http.StatusNotFound
 	})
 }
 
-// wantDevBy brings the program's own dev stack up and down by jobs that hold no secret, and has a pull request's job
-// fail to change anything.
+// wantDevBy brings the dev stack up and down in jobs that have no secret, and checks that a pull request's job cannot
+// change anything.
 func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	t.Helper()
 	config := configuredTexts(t, "dev")
@@ -346,10 +328,10 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 		t.Helper()
 		there := c.resources(t)
 		if _, err := p.tryPulumi(t, args...); err == nil || !strings.Contains(err.Error(), "AuthorizationFailed") {
-			t.Errorf("a pull request's %s: got %v, want it refused", args[0], err)
+			t.Errorf("a pull request's %s: got %v, want AuthorizationFailed", args[0], err)
 		}
 		if now := c.resources(t); !slices.Equal(now, there) {
-			t.Errorf("a pull request's %s has left %v, before %v", args[0], now, there)
+			t.Errorf("after a pull request's %s there is %v, want %v", args[0], now, there)
 		}
 	}
 	p.besides = pullRequest
@@ -365,7 +347,8 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	}
 	for what, text := range map[string]string{"configuration": string(file), "state": p.pulumi(t, "stack", "export")} {
 		if strings.Contains(text, "encrypted-marker") || !strings.Contains(text, made.SecretsProvider) {
-			t.Errorf("the stack's %s has the secret in the clear, or is encrypted with another key:\n%s", what, text)
+			t.Errorf("the stack's %s has the secret in plain text, or uses another key than %s:\n%s", what,
+				made.SecretsProvider, text)
 		}
 	}
 
@@ -380,10 +363,8 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
 			t.Errorf("a job of %s: got %v, want no token", stranger, err)
 		}
-		p.besides = append(
-			slices.Clone(dev),
-			"ARM_OIDC_TOKEN="+c.ciToken(t, "github", "--subject", stranger),
-		) // with dev's for the key
+		// With dev's token for the key, and its own for Azure.
+		p.besides = append(slices.Clone(dev), "ARM_OIDC_TOKEN="+c.ciToken(t, "github", "--subject", stranger))
 		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
 			t.Errorf("a job of %s with the stack's key: got %v, want no token", stranger, err)
 		}
@@ -392,13 +373,15 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	p.besides = dev
 	p.up(t)
 
-	// Whoever rotates the key takes the stacks' secrets away, until they name the version of before.
+	// After a rotation of the key, the stacks' secrets are unreadable until they name the former version.
 	former := made.SecretsProvider + "/" + rotate()
 	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "BadParameter") {
-		t.Errorf("after a rotation: got %v", err)
+		t.Errorf("after a rotation of the key: got %v, want BadParameter", err)
 	}
 	state := filepath.Join(t.TempDir(), "state.json")
-	for name, text := range map[string]string{filepath.Join(p.dir, "Pulumi.test.yaml"): string(file), state: p.pulumi(t, "stack", "export")} {
+	for name, text := range map[string]string{
+		filepath.Join(p.dir, "Pulumi.test.yaml"): string(file), state: p.pulumi(t, "stack", "export"),
+	} {
 		if err := os.WriteFile(name, []byte(strings.ReplaceAll(text, made.SecretsProvider, former)), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -416,24 +399,16 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	}
 }
 
-// wantDevIn brings the dev stack up and down in a group that exists, by a job whose identity may deploy there and nowhere
-// else, with previews by one whose identity may preview there.
+// wantDevIn brings the dev stack up and down in an existing group. The identity of the deploying job has rights in that
+// group only, and another identity previews there.
 func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	t.Helper()
 	config := configuredTexts(t, "dev")
 	config["keyvault-aks:existingResourceGroup"], config["keyvault-aks:resourceGroupName"] = "true", group
-	config["keyvault-aks:vaultExpiryEvents"] = `{"emails": ["somebody@example.com"]}` // Event Grid is asked at the subscription, too
-	prod, pullRequest := c.jobOf(
-		t,
-		made,
-		"prod",
-		"repo:acme/shop:environment:prod",
-	), c.jobOf(
-		t,
-		made,
-		"review",
-		"repo:acme@123456/payments@456789:pull_request",
-	)
+	// Event Grid also requires rights at the subscription.
+	config["keyvault-aks:vaultExpiryEvents"] = `{"emails": ["somebody@example.com"]}`
+	prod := c.jobOf(t, made, "prod", "repo:acme/shop:environment:prod")
+	pullRequest := c.jobOf(t, made, "review", "repo:acme@123456/payments@456789:pull_request")
 	p := c.newProgramOfJob(t, made, prod, config)
 	before := c.resources(t)
 	p.besides = pullRequest
@@ -451,25 +426,20 @@ func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	}
 }
 
-// keyRotation lets the subscription's owner rotate the key. What it returns does, and returns the version of before.
+// keyRotation lets the subscription's owner rotate the key. The function it returns rotates it and returns the former
+// version.
 func (c *cloud) keyRotation(t *testing.T, made bootstrapped) func() string {
 	t.Helper()
 	host, key, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
 	vault, _, _ := strings.Cut(host, ".")
-	grant(
-		t,
-		c,
-		"/subscriptions/"+made.SubscriptionID+"/resourceGroups/keyvault-bootstrap/providers/Microsoft.KeyVault/vaults/"+vault,
-		cryptoOfficer,
-	)
+	group := "/subscriptions/" + made.SubscriptionID + "/resourceGroups/keyvault-bootstrap"
+	grant(t, c, group+"/providers/Microsoft.KeyVault/vaults/"+vault, cryptoOfficer)
 	return func() string {
 		t.Helper()
 		ask := func(method, path string) (bundle struct{ Key struct{ Kid string } }) {
 			owner, _, _ := c.azure(t)
-			token, err := owner.GetToken(
-				t.Context(),
-				policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}},
-			)
+			token, err := owner.GetToken(t.Context(),
+				policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -485,7 +455,7 @@ func (c *cloud) keyRotation(t *testing.T, made bootstrapped) func() string {
 	}
 }
 
-// jobOf is the environment of a job of GitHub that signs in as one of the identities. There is no secret in it.
+// jobOf returns the environment of a GitHub job that signs in as one of the identities. It contains no secret.
 func (c *cloud) jobOf(t *testing.T, made bootstrapped, name, subject string) []string {
 	t.Helper()
 	identity := made.Identities[name]
@@ -493,7 +463,7 @@ func (c *cloud) jobOf(t *testing.T, made bootstrapped, name, subject string) []s
 	return c.withToken(t, principal{ClientID: identity.ClientID, ObjectID: identity.PrincipalID}, token)
 }
 
-// newProgramOfJob is the program in a stack that a job makes, whose secrets the bootstrap's key encrypts.
+// newProgramOfJob creates a stack of the program as a job, with secrets that the bootstrap's key encrypts.
 func (c *cloud) newProgramOfJob(t *testing.T, made bootstrapped, job []string, config map[string]string) *program {
 	t.Helper()
 	p := &program{cloud: c, dir: filepath.Join(c.home, "programs", "of-job"), besides: job}
@@ -503,7 +473,7 @@ func (c *cloud) newProgramOfJob(t *testing.T, made bootstrapped, job []string, c
 	return p
 }
 
-// withoutDeleted are resources without the vaults that Azure keeps.
+// withoutDeleted returns the ids without those of soft-deleted vaults.
 func withoutDeleted(ids []string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.Contains(id, "/deletedvaults/") })
 }

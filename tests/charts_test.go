@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestKubernetesPlugin_DeploysManifestsAndCharts by the components that the plugin makes by itself, which are what it
-// is built with a stand-in of its SDK for.
+// TestKubernetesPlugin_DeploysManifestsAndCharts checks the components that the plugin implements itself. They use the
+// stand-in of the plugin's own SDK that it is built with.
 func TestKubernetesPlugin_DeploysManifestsAndCharts(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -20,7 +20,10 @@ apiVersion: v1
 kind: List
 items:
 - {apiVersion: v1, kind: Secret, metadata: {name: listed}, stringData: {value: not-for-the-state}}
-- {apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: listed}, spec: {maxUnavailable: 1, selector: {matchLabels: {a: b}}}}
+- apiVersion: policy/v1
+  kind: PodDisruptionBudget
+  metadata: {name: listed}
+  spec: {maxUnavailable: 1, selector: {matchLabels: {a: b}}}
 ---
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -29,7 +32,11 @@ spec:
   group: example.org
   scope: Namespaced
   names: {kind: Greeting, plural: greetings, singular: greeting}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 ---
 apiVersion: example.org/v1
 kind: Greeting
@@ -39,45 +46,25 @@ spec: {to: you}
 	})
 	p.up(t)
 	if got := c.kubectl(t, "get", "configmap", "greeting", "--output=jsonpath={.data.greeting}"); got != "good day" {
-		t.Errorf("the chart's ConfigMap says %q: its value, or its post-renderer, is missing", got)
+		t.Errorf("the chart's ConfigMap has greeting %q, want good day from its value and post-renderer", got)
 	}
-	if got := c.kubectl(
-		t,
-		"get",
-		"greetings,pdb,secrets",
-		"--output=name",
-	); !containsAll(
-		got,
-		"greeting.example.org/mine",
-		"poddisruptionbudget.policy/listed",
-		"secret/listed",
-	) {
-		t.Errorf("of the manifests there are only %s", got)
+	objects := c.kubectl(t, "get", "greetings,pdb,secrets", "--output=name")
+	if !containsAll(objects, "greeting.example.org/mine", "poddisruptionbudget.policy/listed", "secret/listed") {
+		t.Errorf("the cluster has only %s of the manifests", objects)
 	}
 	state := p.pulumi(t, "stack", "export")
 	if strings.Contains(state, "not-for-the-state") || strings.Contains(state, "bm90LWZvci10aGUtc3RhdGU") { // or in base64
-		t.Error("the state has the Secret's value")
+		t.Error("the state contains the Secret's value")
 	}
-	if !containsAll(
-		state,
-		"kubernetes:core/v1:Secret::",
-		"kubernetes:core/v1:ConfigMap::",
-		"kubernetes:policy/v1:PodDisruptionBudget::",
-		"kubernetes:example.org/v1:Greeting::",
-	) {
-		t.Errorf("the resources have other types than by the plugin's release:\n%s", state)
+	if !containsAll(state, "kubernetes:core/v1:Secret::", "kubernetes:core/v1:ConfigMap::",
+		"kubernetes:policy/v1:PodDisruptionBudget::", "kubernetes:example.org/v1:Greeting::") {
+		t.Errorf("the resources do not have the types that the plugin's release gives them:\n%s", state)
 	}
 	p.pulumi(t, "up", "--yes", "--expect-no-changes")
 	p.pulumi(t, "destroy", "--yes")
-	if got := c.kubectl(
-		t,
-		"get",
-		"configmap,secrets,pdb",
-		"--namespace=default",
-		"--output=name",
-	); containsAll(got, "greeting") ||
-		containsAll(got, "listed") {
-		t.Errorf("destroy left %s", got)
+	left := c.kubectl(t, "get", "configmap,secrets,pdb", "--namespace=default", "--output=name")
+	if strings.Contains(left, "greeting") || strings.Contains(left, "listed") {
+		t.Errorf("destroy left %s", left)
 	}
 }
 

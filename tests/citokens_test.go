@@ -14,8 +14,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// ciIdentity makes a managed identity that stands for jobs of GitHub Actions with a subject, and gives it the roles of
-// docs/roles in files.
+// ciIdentity creates a managed identity that trusts GitHub Actions jobs with a subject, and gives it the roles in files
+// of docs/roles.
 func (c *cloud) ciIdentity(t *testing.T, name, subject string, files ...string) principal {
 	t.Helper()
 	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/ci"
@@ -33,21 +33,15 @@ func (c *cloud) ciIdentity(t *testing.T, name, subject string, files ...string) 
 	return made
 }
 
-// trust has an identity of ciIdentity stand for an issuer's tokens with a subject.
+// trust makes an identity of ciIdentity trust an issuer's tokens with a subject.
 func (c *cloud) trust(t *testing.T, identity, name, issuer, subject, audience string) {
 	t.Helper()
-	id := "/subscriptions/" + c.running(
-		t,
-	).Credentials.SubscriptionID + "/resourceGroups/ci/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + identity
-	c.arm(
-		t,
-		http.MethodPut,
-		id+"/federatedIdentityCredentials/"+name,
-		"2023-01-31",
-		asJSON(t, map[string]any{"properties": map[string]any{
-			"issuer": issuer, "subject": subject, "audiences": []string{audience},
-		}}),
-	)
+	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/ci"
+	id := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + identity
+	body := asJSON(t, map[string]any{"properties": map[string]any{
+		"issuer": issuer, "subject": subject, "audiences": []string{audience},
+	}})
+	c.arm(t, http.MethodPut, id+"/federatedIdentityCredentials/"+name, "2023-01-31", body)
 }
 
 // role assigns a built-in role to a principal.
@@ -61,7 +55,7 @@ func (c *cloud) role(t *testing.T, scope, role, objectID string) {
 		}}))
 }
 
-// ciToken is what `localcloud ci-token` prints.
+// ciToken returns what `localcloud ci-token` prints.
 func (c *cloud) ciToken(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := c.command(t, append([]string{"ci-token"}, args...)...)
@@ -74,8 +68,8 @@ func (c *cloud) ciToken(t *testing.T, args ...string) string {
 	return strings.TrimSuffix(string(out), "\n")
 }
 
-// asJob is the environment of a job of GitHub Actions that may ask for tokens, and is to sign in as an identity. There is no
-// secret in it.
+// asJob returns the environment of a GitHub Actions job that may request tokens and signs in as an identity. It
+// contains no secret.
 func (c *cloud) asJob(t *testing.T, identity principal, subject string) []string {
 	t.Helper()
 	env := c.withoutSecret(t, identity)
@@ -89,7 +83,7 @@ func (c *cloud) asJob(t *testing.T, identity principal, subject string) []string
 	return env
 }
 
-// withToken is the environment of one who has a token and cannot ask for another, such as a job of GitLab.
+// withToken returns the environment of a job that has one token and cannot request another, such as a GitLab job.
 func (c *cloud) withToken(t *testing.T, identity principal, token string) []string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
@@ -112,8 +106,8 @@ func (c *cloud) withoutSecret(t *testing.T, identity principal) []string {
 	}
 }
 
-// TestCI_DeploysWithoutSecret has a job of GitHub bring a stack up as CI does it: azure-native and kubelogin both sign in with
-// tokens of the job. Then one that has a token alone looks at it, and a pull request's job gets nothing.
+// TestCI_DeploysWithoutSecret brings a stack up as a GitHub job: azure-native and kubelogin sign in with the job's
+// tokens. Jobs with a single token can preview it, and a pull request's job gets no token.
 func TestCI_DeploysWithoutSecret(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -121,59 +115,61 @@ func TestCI_DeploysWithoutSecret(t *testing.T) {
 	const prod, change = "repo:octo-org/octo-repo:environment:prod", "repo:octo-org/octo-repo:pull_request"
 	deployer := c.ciIdentity(t, "ci-prod", prod, "deploy.json", "assign.json")
 	config := configuredTexts(t, "dev")
-	config["keyvault-aks:entra"], config["keyvault-aks:disableLocalAccounts"], config["keyvault-aks:deployerRoles"] = `{"login":"workloadidentity"}`, "true", "true"
+	config["keyvault-aks:entra"] = `{"login":"workloadidentity"}`
+	config["keyvault-aks:disableLocalAccounts"], config["keyvault-aks:deployerRoles"] = "true", "true"
 	p := newProgram(t, c, ".", config)
 
 	p.besides = c.asJob(t, deployer, change)
-	if _, err := p.tryPulumi(
-		t,
-		"up",
-		"--yes",
-		"--skip-preview",
-	); err == nil ||
+	if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil ||
 		!strings.Contains(err.Error(), "AADSTS700213") {
-		t.Errorf("a pull request's job brings the stack up: %v", err)
+		t.Errorf("up by a pull request's job: got %v, want AADSTS700213", err)
 	}
 	p.besides = c.asJob(t, deployer, prod)
 	p.up(t)
 	p.besides = c.withToken(t, deployer, c.ciToken(t, "github", "--subject", prod))
 	p.pulumi(t, "preview", "--expect-no-changes", "--refresh")
-	// GitLab and Pulumi Deployments give their jobs a token, and no way to another.
+	// GitLab and Pulumi Deployments give their jobs one token each.
 	for ci, one := range map[string]struct{ issuer, subject, audience string }{
-		"gitlab": {"https://gitlab.com", "project_path:my-group/my-project:ref_type:branch:ref:main", "api://AzureADTokenExchange"},
-		"pulumi": {"https://api.pulumi.com/oidc", "pulumi:deploy:org:contoso:project:keyvault-aks:stack:prod:operation:preview:scope:write", "contoso"},
+		"gitlab": {
+			issuer:   "https://gitlab.com",
+			subject:  "project_path:my-group/my-project:ref_type:branch:ref:main",
+			audience: "api://AzureADTokenExchange",
+		},
+		"pulumi": {
+			issuer:   "https://api.pulumi.com/oidc",
+			subject:  "pulumi:deploy:org:contoso:project:keyvault-aks:stack:prod:operation:preview:scope:write",
+			audience: "contoso",
+		},
 	} {
 		token := c.ciToken(t, ci, "--subject", one.subject)
 		p.besides = c.withToken(t, deployer, token)
 		if _, err := p.tryPulumi(t, "preview", "--refresh"); err == nil || !strings.Contains(err.Error(), "AADSTS700211") {
-			t.Errorf("%s is not trusted, and looks at the stack: %v", ci, err)
+			t.Errorf("preview by a job of %s, which is not trusted: got %v, want AADSTS700211", ci, err)
 		}
 		c.trust(t, "ci-prod", ci, one.issuer, one.subject, one.audience)
 		p.pulumi(t, "preview", "--expect-no-changes", "--refresh")
 	}
 	p.besides = c.withToken(t, deployer, c.ciToken(t, "github", "--subject", "repo:mallory/octo-repo:environment:prod"))
 	if _, err := p.tryPulumi(t, "preview", "--refresh"); err == nil || !strings.Contains(err.Error(), "AADSTS700213") {
-		t.Errorf("another repository's job looks at the stack: %v", err)
+		t.Errorf("preview by another repository's job: got %v, want AADSTS700213", err)
 	}
 
-	// kubelogin by itself, each way, and with what it is not given a token for.
+	// kubelogin alone, with each kind of token, and with tokens that Entra ID rejects.
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(
-		kubeconfig,
-		[]byte(p.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets")),
-		0o600,
-	); err != nil {
+	text := p.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets")
+	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
 		env     []string
 		refused string
 	}{
-		"a job of GitHub": {c.asJob(t, deployer, prod), ""}, "a token in a file": {c.withToken(t, deployer, c.ciToken(t, "github", "--subject", prod)), ""},
+		"a job of GitHub":        {c.asJob(t, deployer, prod), ""},
+		"a token in a file":      {c.withToken(t, deployer, c.ciToken(t, "github", "--subject", prod)), ""},
 		"a pull request's job":   {c.asJob(t, deployer, change), "AADSTS700213"},
 		"a pull request's token": {c.withToken(t, deployer, c.ciToken(t, "github", "--subject", change)), "AADSTS700213"},
 	} {
-		// A machine of its own: kubelogin keeps the tokens that it got for an identity, and asks for none as long as they are valid.
+		// As on another machine: kubelogin caches tokens for an identity as long as they are valid.
 		if err := os.RemoveAll(filepath.Join(c.home, "cache", ".IdentityService")); err != nil {
 			t.Fatal(err)
 		}
@@ -185,19 +181,19 @@ func TestCI_DeploysWithoutSecret(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		if test.refused == "" && (err != nil || !strings.Contains(string(out), "keyvault-test-pod")) ||
 			test.refused != "" && (err == nil || !strings.Contains(string(out), test.refused)) {
-			t.Errorf("%s: kubectl says %v\n%s", name, err, out)
+			t.Errorf("%s: kubectl: got %v, want error %q\n%s", name, err, test.refused, out)
 		}
 	}
 
 	p.besides = c.asJob(t, deployer, prod)
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
-	if found := c.filesWith(t, "eyJhbGciOiJSUzI1NiI"); len(found) > 0 { // how a token begins
+	if found := c.filesWith(t, "eyJhbGciOiJSUzI1NiI"); len(found) > 0 { // the beginning of every token
 		t.Errorf("tokens are in %v", found)
 	}
 }
 
-// TestSecretsProvider_UsesVaultKey has the engine keep a stack's secrets with a key of a vault, for who has a role on it, and
-// shows what becomes of them when the key is rotated.
+// TestSecretsProvider_UsesVaultKey checks that the engine encrypts a stack's secrets with a key of a vault, that only
+// identities with a role on the key can read them, and what happens when the key is rotated.
 func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -207,21 +203,11 @@ func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
 	name := "kv-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12]
 	vault := subscription + "/resourceGroups/ci/providers/Microsoft.KeyVault/vaults/" + name
-	c.arm(
-		t,
-		http.MethodPut,
-		vault,
-		"2023-07-01",
-		fmt.Sprintf(`{"location": "eastus", "properties": {"tenantId": %q, "sku": {"family": "A", "name": "standard"},
-		"enableRbacAuthorization": true, "softDeleteRetentionInDays": 7}}`, c.running(t).Credentials.TenantID),
-	)
-	c.arm(
-		t,
-		http.MethodPut,
-		vault+"/keys/stacks",
-		"2023-07-01",
-		`{"properties": {"kty": "RSA", "keySize": 2048, "keyOps": ["encrypt", "decrypt"]}}`,
-	)
+	c.arm(t, http.MethodPut, vault, "2023-07-01", fmt.Sprintf(`{"location": "eastus", "properties": {"tenantId": %q,
+		"sku": {"family": "A", "name": "standard"}, "enableRbacAuthorization": true, "softDeleteRetentionInDays": 7}}`,
+		c.running(t).Credentials.TenantID))
+	c.arm(t, http.MethodPut, vault+"/keys/stacks", "2023-07-01",
+		`{"properties": {"kty": "RSA", "keySize": 2048, "keyOps": ["encrypt", "decrypt"]}}`)
 	c.role(t, vault+"/keys/stacks", "12338af0-0e69-4776-bea7-57ae8d297424", deployer.ObjectID) // Key Vault Crypto User
 	provider := "azurekeyvault://" + name + ".vault.azure.net/keys/stacks"
 
@@ -248,55 +234,44 @@ func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 	}
 
 	const marker = "marker-5d0c7e"
-	if out, err := pulumi(
-		job(previewer, change),
-		"stack",
-		"init",
-		"refused",
-		"--secrets-provider",
-		provider,
-	); err == nil ||
-		!strings.Contains(out, "ForbiddenByRbac") {
-		t.Errorf("without a role on the key: %v\n%s", err, out)
+	out, err := pulumi(job(previewer, change), "stack", "init", "refused", "--secrets-provider", provider)
+	if err == nil || !strings.Contains(out, "ForbiddenByRbac") {
+		t.Errorf("stack init without a role on the key: got %v, want ForbiddenByRbac\n%s", err, out)
 	}
-	for _, args := range [][]string{{"stack", "init", "kept", "--secrets-provider", provider}, {"config", "set", "password", marker, "--secret"}} {
+	for _, args := range [][]string{
+		{"stack", "init", "kept", "--secrets-provider", provider}, {"config", "set", "password", marker, "--secret"},
+	} {
 		if out, err := pulumi(job(deployer, prod), args...); err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}
 	}
 	written, err := os.ReadFile(filepath.Join(dir, "Pulumi.kept.yaml"))
 	if err != nil || !bytes.Contains(written, []byte(provider)) || !bytes.Contains(written, []byte("encryptedkey:")) ||
-		holds(written, marker) {
-		t.Errorf("the stack's configuration is %v\n%s", err, written)
+		containsSecret(written, marker) {
+		t.Errorf("the stack's configuration lacks the key, or has the secret in plain text: %v\n%s", err, written)
 	}
 	read := func(what string, env []string, refused string) {
 		t.Helper()
 		out, err := pulumi(env, "config", "get", "password")
 		if refused == "" && (err != nil || strings.TrimSpace(out) != marker) ||
 			refused != "" && (err == nil || strings.Contains(out, marker) || !strings.Contains(out, refused)) {
-			t.Errorf("%s: %v\n%s", what, err, out)
+			t.Errorf("%s: got %v, want error %q\n%s", what, err, refused, out)
 		}
 	}
 	read("the deployer, again", job(deployer, prod), "")
-	read("who has no role", job(previewer, change), "ForbiddenByRbac")
+	read("an identity without a role", job(previewer, change), "ForbiddenByRbac")
 	read("a pull request's token", job(deployer, change), "AADSTS700213")
 	owner := c.running(t).Credentials
-	read(
-		"the subscription's owner, who has no role on data",
-		[]string{"AZURE_CLIENT_ID=" + owner.ClientID, "AZURE_CLIENT_SECRET=" + owner.ClientSecret},
-		"ForbiddenByRbac",
-	)
-	// Neither ARM_* nor a job that may ask for tokens is enough: the engine's client of Key Vault knows AZURE_* alone.
+	read("the subscription's owner without a role on data",
+		[]string{"AZURE_CLIENT_ID=" + owner.ClientID, "AZURE_CLIENT_SECRET=" + owner.ClientSecret}, "ForbiddenByRbac")
+	// The engine's Key Vault client reads AZURE_* only, neither ARM_* nor a job's token request.
 	read("a job without a file", c.asJob(t, deployer, prod), "DefaultAzureCredential")
 
-	// What a version of the key has sealed, the next does not open: the URL says which version, or the key is not rotated.
+	// A new version of the key cannot decrypt what the former one encrypted, unless the URL names the former version.
 	grant(t, c, vault+"/keys/stacks", cryptoOfficer)
 	credential, options, _ := c.azure(t)
-	keys, err := azkeys.NewClient(
-		"https://"+name+".vault.azure.net/",
-		credential,
-		&azkeys.ClientOptions{ClientOptions: options},
-	)
+	keys, err := azkeys.NewClient("https://"+name+".vault.azure.net/", credential,
+		&azkeys.ClientOptions{ClientOptions: options})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +294,7 @@ func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 func (c *cloud) start(t *testing.T) {
 	t.Helper()
 	out, err := c.command(t, "start", "--node=stand-in").CombinedOutput()
-	c.said.Write(out)
+	c.printed.Write(out)
 	if err != nil {
 		t.Fatalf("localcloud start: %v\n%s", err, out)
 	}

@@ -1,6 +1,6 @@
-// Package tests looks at the whole from outside: the program of this repository, brought up by the real engine in the
-// local cloud, and what its users would see. It needs bin/localcloud, and what `bin/localcloud prepare` makes; `make
-// e2e` does both before.
+// Package tests has the end-to-end tests: Pulumi's engine brings up the program of this repository in the local cloud,
+// and the tests check what users would see. They need bin/localcloud and the programs that `bin/localcloud prepare`
+// builds; `make e2e` prepares both.
 package tests
 
 import (
@@ -38,22 +38,21 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// ending is done when the tests are interrupted, or have three minutes left: those that run fail at their next command
-// and clean up, and no other begins.
+// ending is done when the tests are interrupted, or three minutes before their time limit. Running tests then fail at
+// their next command and clean up, and no other test begins.
 var ending = context.Background()
 
-// TestMain looks whether the tests leave something on the machine. They have a folder for temporary files of their own.
+// TestMain gives the tests their own folder for temporary files, and fails if they leave anything on the machine.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		// Where more tests run side by side than there are cores, what they start would only get in each other's way if it
-		// used several, too.
+		// With more parallel tests than cores, processes that use several cores would only slow each other down.
 		flag.Parse()
 		if side := flag.Lookup("test.parallel").Value.(flag.Getter).Get().(int); side > runtime.NumCPU() {
 			os.Setenv("GOMAXPROCS", "1")
 		}
 		ctx := ending
 		if limit := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration); limit > 5*time.Minute {
-			// At the limit itself the tests would be gone, and with them whoever cleans up.
+			// At the limit itself Go ends the process without cleaning up.
 			timed, cancel := context.WithTimeout(ctx, limit-3*time.Minute)
 			defer cancel()
 			ctx = timed
@@ -61,7 +60,7 @@ func TestMain(m *testing.M) {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		ending = ctx
-		context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+		context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 		dir, err := os.MkdirTemp("", "e2e-")
 		if err == nil {
 			err = os.Setenv("TMPDIR", dir)
@@ -73,9 +72,9 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		before := devices()
 		code := m.Run()
-		look := func() []string { return slices.Concat(traces(dir), groups(), newIn(devices(), before)) }
+		look := func() []string { return slices.Concat(leftovers(dir), controlGroups(), added(devices(), before)) }
 		left := look()
-		for tries := 0; len(left) > 0 && tries < 50; tries++ { // what was killed may not have ended yet
+		for tries := 0; len(left) > 0 && tries < 50; tries++ { // killed processes may take a moment to end
 			time.Sleep(100 * time.Millisecond)
 			left = look()
 		}
@@ -89,9 +88,9 @@ func TestMain(m *testing.M) {
 
 const leftBehind = "the tests left this on the machine"
 
-// traces are what local clouds in a folder leave on a machine where it is not taken away: temporary files, such as the
-// Kubernetes provider's kubeconfigs, processes, and mounts. What others do on the machine meanwhile does not count.
-func traces(dir string) []string {
+// leftovers returns what local clouds in a folder left on the machine: temporary files, such as the Kubernetes
+// provider's kubeconfigs, processes and mounts. It ignores what other programs do on the machine.
+func leftovers(dir string) []string {
 	found, _ := filepath.Glob(filepath.Join(dir, "*"))
 	found = append(found, processesWith(dir+"/")...)
 	mounts, _ := os.ReadFile("/proc/self/mounts")
@@ -103,8 +102,8 @@ func traces(dir string) []string {
 	return found
 }
 
-// groups are the control groups of this run's clusters.
-func groups() (found []string) {
+// controlGroups returns the control groups of this run's clusters.
+func controlGroups() (found []string) {
 	clusters.Range(func(cluster, _ any) bool {
 		sum := sha256.Sum256([]byte(cluster.(string)))
 		group := "keyvault-aks-" + hex.EncodeToString(sum[:4]) // as the local cloud names it
@@ -117,10 +116,10 @@ func groups() (found []string) {
 	return found
 }
 
-// clusters are the folders of the clusters that this run's local clouds have had.
+// clusters has the folders of all clusters of this run's local clouds.
 var clusters sync.Map
 
-// devices are the machine's network devices of the name that the node's network has, which belong into the node's
+// devices returns the machine's network devices with the name of the node's bridge, which belongs in the node's network
 // namespace.
 func devices() []string {
 	var found []string
@@ -133,7 +132,7 @@ func devices() []string {
 	return found
 }
 
-func newIn(after, before []string) []string {
+func added(after, before []string) []string {
 	return slices.DeleteFunc(after, func(one string) bool { return slices.Contains(before, one) })
 }
 
@@ -146,19 +145,19 @@ var checkout = func() string {
 	return dir
 }()
 
-// cloud is a local cloud of this checkout, apart from the one of `make up` and from those of other tests.
+// cloud is a local cloud of this checkout, separate from the one of `make up` and from those of other tests.
 type cloud struct {
-	project string // the folder of the program that runs in it: built, or that of a checkout, where up and the engine build it as they do for users
-	built   string // as builtIn makes it
+	project string // folder of the program: built, or a source folder, where up builds the program as for users
+	built   string // folder of the built program, see builtIn
 	home    string
-	program string       // the command
-	said    bytes.Buffer // all that its commands have printed
+	program string       // the command localcloud
+	printed bytes.Buffer // output of all commands
 
-	env    []string // what its programs run with
-	envPID int      // of the local cloud that said so
+	env    []string // environment of programs that run in the cloud
+	envPID int      // process of the local cloud that env is from
 }
 
-// newCloud returns one that is taken down when the test ends.
+// newCloud returns a local cloud that is removed when the test ends.
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
 	if ending.Err() != nil {
@@ -166,9 +165,9 @@ func newCloud(t *testing.T) *cloud {
 	}
 	program := filepath.Join(checkout, "bin", "localcloud")
 	if _, err := os.Stat(program); err != nil {
-		t.Fatalf("%v: `make build && bin/localcloud prepare` makes it, and what it needs", err)
+		t.Fatalf("%v: run `make build && bin/localcloud prepare`", err)
 	}
-	// The path is short since those of sockets are limited, and a test's own folder has its name in it.
+	// Not t.TempDir, which contains the test's name: the paths of sockets are limited in length.
 	dir, err := os.MkdirTemp("", "aks-")
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +179,7 @@ func newCloud(t *testing.T) *cloud {
 			if err := os.RemoveAll(c.built); err != nil {
 				t.Error(err)
 			}
-			if err := os.Remove(dir); err != nil { // only when down left nothing
+			if err := os.Remove(dir); err != nil { // fails if down left anything
 				t.Error(err)
 			}
 		}()
@@ -190,7 +189,7 @@ func newCloud(t *testing.T) *cloud {
 		if t.Failed() {
 			c.showLogs(t)
 		}
-		// What destroying leaves is for the tests to see that are about it.
+		// Only tests of destroy check what it leaves.
 		c.down(t, "--skip-destroy")
 	})
 	builtIn(t, checkout, c.built)
@@ -209,23 +208,24 @@ func newCloud(t *testing.T) *cloud {
 // needsRealNode skips a test that looks into containers where none can run.
 func needsRealNode(t *testing.T) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), filepath.Join(checkout, "bin", "localcloud"), "can-run-real-node").
-		CombinedOutput()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(checkout, "bin", "localcloud"), "can-run-real-node")
+	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
-		t.Skipf("what containers see is not tested: %s", out)
+		t.Skipf("no containers can run here: %s", out)
 	case err != nil:
-		t.Fatalf("%v: build it with `make build`", err)
+		t.Fatalf("%v: run `make build`", err)
 	}
 }
 
-// showLogs shows the ends of the logs, and last, where one looks first, that of what the commands have printed. The
-// logs hold no secrets, which a test proves, and the line that shows one is not kept.
+// showLogs logs the ends of the cloud's logs, and last the end of the commands' output, which is the place to look
+// first. None of it contains a secret: TestScenario_NoSecretLeaks covers the logs, and printed lacks the line with the
+// secret.
 func (c *cloud) showLogs(t *testing.T) {
 	t.Log(c.localcloud().Logs(30_000))
-	said := c.said.Bytes()
-	t.Logf("what the commands printed:\n%s", said[max(0, len(said)-8000):])
+	printed := c.printed.Bytes()
+	t.Logf("output of the commands:\n%s", printed[max(0, len(printed)-8000):])
 }
 
 func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
@@ -239,15 +239,15 @@ func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
 	return c.localcloud().Localcloud(untilEnding(t), args...)
 }
 
-// localcloud is what other repositories' tests know of it, too.
+// localcloud returns the cloud as package localcloudtest shows it to tests of other repositories.
 func (c *cloud) localcloud() *localcloudtest.Home {
 	return &localcloudtest.Home{Command: c.program, Dir: c.home, Project: c.project}
 }
 
-// untilEnding is the test's context, done when the tests are interrupted, too.
+// untilEnding returns the test's context, which is also done when the tests are interrupted.
 func untilEnding(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
-	if ending.Err() != nil { // AfterFunc would cancel a moment later, when what must not begin has begun
+	if ending.Err() != nil { // AfterFunc would cancel a moment too late
 		cancel()
 	}
 	stop := context.AfterFunc(ending, cancel)
@@ -255,8 +255,7 @@ func untilEnding(t *testing.T) context.Context {
 	return ctx
 }
 
-// up brings the dev stack up and returns what is printed. The last line, which shows the secret, is the caller's to
-// keep.
+// up brings the dev stack up and returns its output, and apart from it the last line, which shows the secret.
 func (c *cloud) up(t *testing.T, args ...string) (printed, lastLine string) {
 	t.Helper()
 	printed, lastLine, err := c.tryUp(t, args...)
@@ -273,7 +272,7 @@ func (c *cloud) tryUp(t *testing.T, args ...string) (printed, lastLine string, e
 	if err == nil {
 		printed, lastLine = withoutLastLine(printed)
 	}
-	c.said.WriteString(printed)
+	c.printed.WriteString(printed)
 	return printed, lastLine, err
 }
 
@@ -286,14 +285,14 @@ func withoutLastLine(printed string) (rest, last string) {
 func (c *cloud) down(t *testing.T, args ...string) {
 	t.Helper()
 	if ending.Err() != nil {
-		args = []string{"--skip-destroy"} // nobody waits for what else a test wanted to see
+		args = []string{"--skip-destroy"} // to end quickly
 	}
 	cmd := c.command(t, append([]string{"down"}, args...)...)
-	// The test's context has ended where this is its clean-up, and Ctrl-C is for what it cleans up.
+	// During clean-up the test's context has ended, and Ctrl-C must not end the clean-up itself.
 	cmd = exec.Command(cmd.Path, cmd.Args[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.CombinedOutput()
-	c.said.Write(out)
+	c.printed.Write(out)
 	if err != nil {
 		t.Errorf("down: %v\n%s", err, out)
 	}
@@ -308,7 +307,7 @@ func (c *cloud) running(t *testing.T) localcloudtest.Running {
 	return r
 }
 
-// run runs a program in the environment that `localcloud env` prints.
+// run runs a program in the environment that `localcloud env` prints, and returns its standard output.
 func (c *cloud) run(t *testing.T, stdin string, program string, args ...string) (string, error) {
 	t.Helper()
 	cmd, err := c.prepare(t, program, args...)
@@ -337,7 +336,7 @@ func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd
 	return cmd, nil
 }
 
-func (c *cloud) must(t *testing.T, program string, args ...string) string {
+func (c *cloud) mustRun(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	out, err := c.run(t, "", program, args...)
 	if err != nil {
@@ -348,23 +347,22 @@ func (c *cloud) must(t *testing.T, program string, args ...string) string {
 
 func (c *cloud) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	return c.must(t, "kubectl", args...)
-}
-func (c *cloud) pulumi(t *testing.T, args ...string) string {
-	t.Helper()
-	return c.must(t, "pulumi", append(args, "--non-interactive")...)
+	return c.mustRun(t, "kubectl", args...)
 }
 
-// plan is what an up would do, by URN.
+func (c *cloud) pulumi(t *testing.T, args ...string) string {
+	t.Helper()
+	return c.mustRun(t, "pulumi", append(args, "--non-interactive")...)
+}
+
+// plan returns what a preview would do, by URN.
 func (c *cloud) plan(t *testing.T, args ...string) map[string]string {
 	t.Helper()
 	var preview struct {
 		Steps []struct{ Op, URN string }
 	}
-	if err := json.Unmarshal(
-		[]byte(c.pulumi(t, append([]string{"preview", "--json"}, args...)...)),
-		&preview,
-	); err != nil {
+	text := c.pulumi(t, append([]string{"preview", "--json"}, args...)...)
+	if err := json.Unmarshal([]byte(text), &preview); err != nil {
 		t.Fatal(err)
 	}
 	plan := map[string]string{}
@@ -381,8 +379,8 @@ func (c *cloud) apply(t *testing.T, manifests string) {
 	}
 }
 
-// stackOutputs are a stack's, without the secret ones, and those of the workload in keyvault-ns, which the
-// configuration of each stack has.
+// stackOutputs are a stack's outputs without the secret ones, and those of the workload in keyvault-ns, which every
+// stack has.
 type stackOutputs struct {
 	VaultID, VaultName, VaultURI      string
 	ClusterID, ClusterName, IssuerURL string
@@ -419,14 +417,14 @@ func (c *cloud) outputs(t *testing.T) (outputs stackOutputs) {
 	return outputs
 }
 
-// resource is one of a stack's state.
+// resource is a resource in a stack's state.
 type resource struct {
 	URN, ID, Type string
 	Outputs       map[string]any
 }
 
-// checkpoint is the state of the stack that was brought up, as the engine's backend keeps it: `pulumi stack export`
-// says the same, a second later.
+// checkpoint is the state of the dev or prod stack as the engine's backend stores it. Reading it is a second faster
+// than `pulumi stack export`.
 type checkpoint struct {
 	Resources []resource
 	Pending   []json.RawMessage `json:"pending_operations"`
@@ -443,12 +441,10 @@ func (c *cloud) readCheckpoint(t *testing.T, into any) {
 	files, err := filepath.Glob(
 		filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "stacks", "keyvault-aks", "*.json"),
 	)
-	files = slices.DeleteFunc(
-		files,
-		func(file string) bool { return filepath.Base(file) == "test.json" },
-	) // a second program's
+	// A test's second program has the stack test.
+	files = slices.DeleteFunc(files, func(file string) bool { return filepath.Base(file) == "test.json" })
 	if err != nil || len(files) != 1 {
-		t.Fatalf("the stacks are %q: %v", files, err)
+		t.Fatalf("the stacks are %q, want one: %v", files, err)
 	}
 	var file struct {
 		Checkpoint struct{ Latest json.RawMessage }
@@ -465,7 +461,7 @@ func (c *cloud) readCheckpoint(t *testing.T, into any) {
 	}
 }
 
-// kubeconfig is the one of the stack that came up last, which is among its secret outputs.
+// kubeconfig returns the kubeconfig of the stack that was brought up last.
 func (c *cloud) kubeconfig(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(c.home, localcloudtest.KubeconfigFile))
@@ -482,7 +478,7 @@ func (c *cloud) mounted(t *testing.T, outputs stackOutputs, file string) string 
 		filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", outputs.Namespace, "keyvault-test-pod", "*", file),
 	)
 	if err != nil || len(found) != 1 {
-		t.Fatalf("the pod has the files %q: %v", found, err)
+		t.Fatalf("the pod has the files %q, want one: %v", found, err)
 	}
 	content, err := os.ReadFile(found[0])
 	if err != nil {
@@ -491,7 +487,7 @@ func (c *cloud) mounted(t *testing.T, outputs stackOutputs, file string) string 
 	return string(content)
 }
 
-// azure are the options with which Azure's clients reach this cloud, and who they are: the subscription's owner.
+// azure returns the subscription owner's credential, and the options with which Azure's clients reach this cloud.
 func (c *cloud) azure(t *testing.T) (azcore.TokenCredential, azcore.ClientOptions, localcloudtest.Running) {
 	t.Helper()
 	r := c.running(t)
@@ -501,12 +497,8 @@ func (c *cloud) azure(t *testing.T) (azcore.TokenCredential, azcore.ClientOption
 	}
 	t.Cleanup(client.CloseIdleConnections)
 	options := azcore.ClientOptions{Transport: client}
-	owner, err := azidentity.NewClientSecretCredential(
-		r.Credentials.TenantID,
-		r.Credentials.ClientID,
-		r.Credentials.ClientSecret,
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: options},
-	)
+	owner, err := azidentity.NewClientSecretCredential(r.Credentials.TenantID, r.Credentials.ClientID,
+		r.Credentials.ClientSecret, &azidentity.ClientSecretCredentialOptions{ClientOptions: options})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -517,9 +509,8 @@ func armOptions(options azcore.ClientOptions) *arm.ClientOptions {
 	return &arm.ClientOptions{ClientOptions: options}
 }
 
-// wantRefusedMounts waits for the events by which the kubelet says why volumes of pods are not mounted, until each pod
-// has had one with the text that is wanted of it. There may be others before: the API server, for one, refuses a node
-// the tokens of a pod that its authorizer has not seen yet.
+// wantRefusedMounts waits until each pod has a FailedMount event with the text in want. Other events may come first:
+// for example, the API server denies a node the tokens of a pod that its authorizer does not know yet.
 func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[string]string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(untilEnding(t), 90*time.Second+time.Duration(len(want))*time.Second)
@@ -539,7 +530,7 @@ func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[strin
 		t.Fatal(err)
 	}
 	defer func() { cancel(); _ = cmd.Wait() }()
-	said, left := map[string]string{}, maps.Clone(want)
+	messages, left := map[string]string{}, maps.Clone(want)
 	for decoder := json.NewDecoder(out); len(left) > 0; {
 		var event struct {
 			Message        string
@@ -547,18 +538,13 @@ func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[strin
 		}
 		if err := decoder.Decode(&event); err != nil {
 			for pod, refusal := range left {
-				t.Errorf(
-					"pod %s: no FailedMount event with %s, the last said %q: %v",
-					pod,
-					refusal,
-					said[pod],
-					errors.Join(err, ctx.Err()),
-				)
+				t.Errorf("pod %s: the last FailedMount event says %q, want %q: %v", pod, messages[pod], refusal,
+					errors.Join(err, ctx.Err()))
 			}
 			return
 		}
 		pod := event.InvolvedObject.Name
-		said[pod] = event.Message
+		messages[pod] = event.Message
 		if refusal, ok := left[pod]; ok && strings.Contains(event.Message, "MountVolume.SetUp failed") &&
 			strings.Contains(event.Message, refusal) {
 			delete(left, pod)
@@ -566,10 +552,10 @@ func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[strin
 	}
 }
 
-// processes are those that belong to a cloud.
+// processes returns the processes that belong to the cloud.
 func (c *cloud) processes() []string { return processesWith(c.home) }
 
-// processesWith are the other processes that have a path in their arguments or their environment.
+// processesWith returns the other processes that have a path in their arguments or environment.
 func processesWith(path string) []string {
 	var found []string
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
@@ -586,15 +572,16 @@ func processesWith(path string) []string {
 	return found
 }
 
-// holds says whether a content has a secret, as it is or as it would be in JSON or base64.
-func holds(content []byte, secret string) bool {
+// containsSecret reports whether content contains a secret, in plain text, JSON or base64.
+func containsSecret(content []byte, secret string) bool {
 	var asJSON bytes.Buffer
 	plain := json.NewEncoder(&asJSON)
 	plain.SetEscapeHTML(false)
 	_ = plain.Encode(secret)
 	escaped, _ := json.Marshal(secret)
 	for _, form := range []string{
-		secret, strings.Trim(asJSON.String(), "\"\n"), strings.Trim(string(escaped), "\""), base64.StdEncoding.EncodeToString([]byte(secret)),
+		secret, strings.Trim(asJSON.String(), "\"\n"), strings.Trim(string(escaped), "\""),
+		base64.StdEncoding.EncodeToString([]byte(secret)),
 	} {
 		if bytes.Contains(content, []byte(form)) {
 			return true
@@ -603,8 +590,8 @@ func holds(content []byte, secret string) bool {
 	return false
 }
 
-// filesWith lists the files of the home, and of the built program's folder, that hold a secret, but for those under one
-// of the given folders.
+// filesWith returns the files that contain a secret in the home and the built program's folder, except those below the
+// given folders.
 func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []string {
 	t.Helper()
 	var found []string
@@ -626,7 +613,7 @@ func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []strin
 			return nil
 		}
 		content, err := os.ReadFile(path)
-		if holds(content, secret) || holds(unzipped(content), secret) {
+		if containsSecret(content, secret) || containsSecret(unzipped(content), secret) {
 			found = append(found, name)
 		}
 		return err
@@ -637,18 +624,17 @@ func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []strin
 	return found
 }
 
-// unzipped is the content of a file that gzip has written, as the engine writes its logs, or nothing. What it is not
-// sure of it encrypts.
+// unzipped returns the content of a gzip file, such as the engine's logs, or nothing if it is none.
 func unzipped(content []byte) []byte {
 	r, err := gzip.NewReader(bytes.NewReader(content))
 	if err != nil {
 		return nil
 	}
-	plain, _ := io.ReadAll(r) // one that is being written has no end
+	plain, _ := io.ReadAll(r) // a file that is still being written is incomplete
 	return plain
 }
 
-// eventually waits for what no event tells.
+// eventually polls until a condition holds that no event announces.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
@@ -656,8 +642,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 			return
 		}
 		if ending.Err() != nil {
-			t.Fatalf("interrupted before it is so: %s", what)
+			t.Fatalf("interrupted while waiting: %s", what)
 		}
 	}
-	t.Fatalf("not so after a minute: %s", what)
+	t.Fatalf("not true after a minute: %s", what)
 }

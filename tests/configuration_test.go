@@ -22,24 +22,30 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestProgram_RunsUncommonConfiguration brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml
-// configures.
+// TestProgram_RunsUncommonConfiguration brings the program up with options that neither Pulumi.dev.yaml nor
+// Pulumi.prod.yaml uses.
 func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	base := []string{"--node=stand-in"}
 	for _, one := range []string{
 		`tags={team: payments}`, `vaultSku=premium`,
-		`cloudName=AzurePublicCloud`, `probeImage=docker.io/library/busybox:1.35.0`, workloadsWith(t, "dev", `{access: vault, podSecurity: baseline, audience: "api://AzureADTokenExchange", probe: {}, testPod: {name: looker}}`),
-		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=managedNATGateway`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
-		`maintenance={upgrades: {weekday: Saturday, intervalWeeks: 2, startTime: "22:00", utcOffset: "+01:00", durationHours: 6}}`,
-		`systemPool={name: sys, count: 2, osDiskType: Managed, osDiskSizeGb: 128, maxPods: 60, taints: ["x=y:PreferNoSchedule"]}`,
-		`nodePools=[{name: apps, labels: {workload: payments}, taints: ["only=payments:NoSchedule"]}, {name: batch, spot: true, minCount: 1, maxCount: 3}]`,
+		`cloudName=AzurePublicCloud`, `probeImage=docker.io/library/busybox:1.35.0`,
+		workloadsWith(t, "dev", `{access: vault, podSecurity: baseline, audience: "api://AzureADTokenExchange", probe: {},
+			testPod: {name: looker}}`),
+		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=managedNATGateway`,
+		`upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
+		`maintenance={upgrades: {
+			weekday: Saturday, intervalWeeks: 2, startTime: "22:00", utcOffset: "+01:00", durationHours: 6}}`,
+		`systemPool={name: sys, count: 2, osDiskType: Managed, osDiskSizeGb: 128, maxPods: 60,
+			taints: ["x=y:PreferNoSchedule"]}`,
+		`nodePools=[{name: apps, labels: {workload: payments}, taints: ["only=payments:NoSchedule"]},
+			{name: batch, spot: true, minCount: 1, maxCount: 3}]`,
 		`apiServer={authorizedIpRanges: [203.0.113.1/32]}`, `vaultPurgeProtection=true`,
 	} {
 		base = append(base, "--config", one)
 	}
-	// Who is on this machine has the address 203.0.113.1, and what runs in the cluster 203.0.113.2.
+	// In the local cloud this machine has the address 203.0.113.1, and the cluster 203.0.113.2.
 	const onlyCluster = `vaultNetwork={allowedIpRanges: [203.0.113.2]}`
 	with := func(more ...string) []string {
 		args := slices.Clone(base)
@@ -59,13 +65,10 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 		`vaultPrivateEndpoint={subnetId: ` + hub + `/subnets/endpoints}`,
 	}
 
-	t.Run("the cluster is as configured", func(t *testing.T) {
+	t.Run("cluster", func(t *testing.T) {
 		c.pulumi(t, "preview", "--expect-no-changes")
-		clusters, err := armcontainerservice.NewManagedClustersClient(
-			r.Credentials.SubscriptionID,
-			owner,
-			armOptions(options),
-		)
+		clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner,
+			armOptions(options))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,29 +76,25 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *cluster.SKU.Tier != "Premium" || *cluster.Properties.NetworkProfile.NetworkPolicy != "azure" || *cluster.Tags["team"] != "payments" ||
-			*cluster.Properties.AutoUpgradeProfile.UpgradeChannel != "patch" ||
-			*cluster.Properties.KubernetesVersion != "1.34" ||
-			*cluster.Properties.NetworkProfile.OutboundType != "managedNATGateway" {
-			t.Errorf("it is %+v", cluster.Properties)
+		if is := cluster.Properties; *cluster.SKU.Tier != "Premium" || *cluster.Tags["team"] != "payments" ||
+			*is.KubernetesVersion != "1.34" || *is.AutoUpgradeProfile.UpgradeChannel != "patch" ||
+			*is.NetworkProfile.NetworkPolicy != "azure" || *is.NetworkProfile.OutboundType != "managedNATGateway" {
+			t.Errorf("the cluster has tier %s, tags %v and %+v", *cluster.SKU.Tier, cluster.Tags, is)
 		}
 		pools := map[string]*armcontainerservice.ManagedClusterAgentPoolProfile{}
 		for _, pool := range cluster.Properties.AgentPoolProfiles {
 			pools[*pool.Name] = pool
 		}
-		if len(pools) != 3 || *pools["sys"].Count != 2 || *pools["sys"].OSDiskSizeGB != 128 || *pools["apps"].NodeLabels["workload"] != "payments" ||
-			*pools["batch"].ScaleSetPriority != "Spot" ||
-			*pools["batch"].MaxCount != 3 {
-			t.Errorf("its pools are %+v", pools)
+		if len(pools) != 3 || *pools["sys"].Count != 2 || *pools["sys"].OSDiskSizeGB != 128 ||
+			*pools["apps"].NodeLabels["workload"] != "payments" ||
+			*pools["batch"].ScaleSetPriority != "Spot" || *pools["batch"].MaxCount != 3 {
+			t.Errorf("the cluster has the pools %+v", pools)
 		}
 	})
-	t.Run("who is in no authorized range does not reach the API server", func(t *testing.T) {
+	t.Run("authorized ranges of the API server", func(t *testing.T) {
 		authorize := func(ranges ...string) {
-			clusters, err := armcontainerservice.NewManagedClustersClient(
-				r.Credentials.SubscriptionID,
-				owner,
-				armOptions(options),
-			)
+			clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner,
+				armOptions(options))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,13 +103,8 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 				t.Fatal(err)
 			}
 			cluster.Properties.APIServerAccessProfile.AuthorizedIPRanges = to.SliceOfPtrs(ranges...)
-			poller, err := clusters.BeginCreateOrUpdate(
-				t.Context(),
-				"keyvault-demo",
-				outputs.ClusterName,
-				cluster.ManagedCluster,
-				nil,
-			)
+			poller, err := clusters.BeginCreateOrUpdate(t.Context(), "keyvault-demo", outputs.ClusterName,
+				cluster.ManagedCluster, nil)
 			if err == nil {
 				_, err = poller.PollUntilDone(t.Context(), nil)
 			}
@@ -120,17 +114,17 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 		}
 		authorize("198.51.100.0/24")
 		if _, err := c.run(t, "", "kubectl", "get", "namespaces"); err == nil {
-			t.Error("it answers")
+			t.Error("the API server responds to an address outside the authorized ranges")
 		}
 		authorize("203.0.113.1/32")
 		c.kubectl(t, "get", "namespaces")
 	})
-	t.Run("clusters of their own networks", func(t *testing.T) { wantPrivateClusters(t, c, outputs) })
-	t.Run("a firewall decides before roles do", func(t *testing.T) {
+	t.Run("private clusters", func(t *testing.T) { wantPrivateClusters(t, c, outputs) })
+	t.Run("vault firewall", func(t *testing.T) {
 		_, err := secrets.GetSecret(t.Context(), "my-secret", "", nil)
 		var refused *azcore.ResponseError
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "ForbiddenByFirewall") {
-			t.Errorf("got %v, want ForbiddenByFirewall", err)
+			t.Errorf("reading the secret from outside the firewall: got %v, want ForbiddenByFirewall", err)
 		}
 		c.up(t, with(both...)...)
 		vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
@@ -142,15 +136,15 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 			t.Fatal(err)
 		}
 		if rules := vault.Properties.NetworkACLs; len(rules.IPRules) != 2 || len(rules.VirtualNetworkRules) != 1 ||
-			*rules.Bypass != "None" ||
-			len(vault.Properties.PrivateEndpointConnections) != 1 {
-			t.Errorf("the vault's network is %+v", vault.Properties)
+			*rules.Bypass != "None" || len(vault.Properties.PrivateEndpointConnections) != 1 {
+			t.Errorf("the vault has the network rules %+v and %d private endpoints", *rules,
+				len(vault.Properties.PrivateEndpointConnections))
 		}
 		if value := getSecret(t, secrets, "my-secret"); !strings.Contains(lastLine, value) {
-			t.Error("the pod, which the firewall let in, reads something else")
+			t.Error("the pod, which the firewall allows, does not read the vault's value")
 		}
 	})
-	t.Run("a vault that was deleted behind Pulumi's back is recovered with what was in it", func(t *testing.T) {
+	t.Run("recovery of a deleted vault", func(t *testing.T) {
 		value, version := getSecret(t, secrets, "my-secret"), latest(t, secrets, "my-secret")
 		vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
 		if err != nil {
@@ -160,10 +154,10 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.up(t, with(append(both, `vaultCreateMode=recover`)...)...)
-		// Azure does not recover roles on the vault, neither this one's nor those of the mount.
+		// Azure does not recover the roles on the vault.
 		grant(t, c, outputs.VaultID, secretsOfficer)
 		if getSecret(t, secrets, "my-secret") != value || latest(t, secrets, "my-secret") != version {
-			t.Error("the secret is another one")
+			t.Error("the recovered secret has another value or version")
 		}
 		c.pulumi(t, "refresh", "--yes", "--skip-preview")
 		c.up(t, with(both...)...)
@@ -172,29 +166,24 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 		c.kubectl(t, "rollout", "undo", "-n", outputs.Namespace, "deployment/keyvault-probe")
 		c.pulumi(t, "preview", "--expect-no-changes")
 	})
-	t.Run("a second stack uses vault and cluster of the first", func(t *testing.T) {
-		const mounted = `"mount":[{"type":"secret","name":"second","alias":"in/folder","versionHistory":2},{"type":"key","name":"second"}]`
+	t.Run("second stack", func(t *testing.T) {
+		const mounted = `"mount":[
+			{"type":"secret","name":"second","alias":"in/folder","versionHistory":2},{"type":"key","name":"second"}]`
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "second",
 			"existingVaultId":   outputs.VaultID,
 			"existingClusterId": outputs.ClusterID,
-			"secrets":           `[{"name":"second","generate":{"noSpecial":true,"noUpper":true},"rotate":"1","notBefore":"P1D","expires":"2099-12-31T00:00:00Z","tags":{"of":"second"}}]`,
-			"keys":              `[{"name":"second","type":"EC-HSM","curve":"P-521","operations":["sign"]}]`,
-			"workloads":         secondWorkload(mounted + `,"testPod":{"name":"second"}`),
+			"secrets": `[{"name":"second","generate":{"noSpecial":true,"noUpper":true},"rotate":"1",
+				"notBefore":"P1D","expires":"2099-12-31T00:00:00Z","tags":{"of":"second"}}]`,
+			"keys":      `[{"name":"second","type":"EC-HSM","curve":"P-521","operations":["sign"]}]`,
+			"workloads": secondWorkload(mounted + `,"testPod":{"name":"second"}`),
 		})
 		grant(t, c, outputs.VaultID, cryptoOfficer)
 		p.up(t)
 		p.pulumi(t, "preview", "--expect-no-changes")
-		if phase := c.kubectl(
-			t,
-			"get",
-			"pod",
-			"-n",
-			"second",
-			"second",
-			"--output=jsonpath={.status.phase}",
-		); phase != "Running" {
-			t.Errorf("the pod is %s", phase)
+		phase := c.kubectl(t, "get", "pod", "-n", "second", "second", "--output=jsonpath={.status.phase}")
+		if phase != "Running" {
+			t.Errorf("the pod is %s, want Running", phase)
 		}
 		second, err := secrets.GetSecret(t.Context(), "second", "", nil)
 		if err != nil {
@@ -202,26 +191,27 @@ func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 		}
 		if attributes := second.Attributes; attributes.Expires.UTC().Format(time.RFC3339) != "2099-12-31T00:00:00Z" ||
 			!attributes.NotBefore.After(time.Now()) {
-			t.Errorf("the secret is valid from %s to %s", attributes.NotBefore, attributes.Expires)
+			t.Errorf("the secret is valid from %s to %s, want from tomorrow to the end of 2099", attributes.NotBefore,
+				attributes.Expires)
 		}
-		if files, err := filepath.Glob(
-			filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "second", "second", "*", "in", "folder", "*"),
-		); err != nil || len(files) != 1 ||
-			filepath.Base(files[0]) != "0" {
-			t.Errorf("of the one version there is, and the role on the object lets the pod list, there is %q: %v", files, err)
+		// The role on the object also lets the pod list its versions, of which there is one.
+		folder := filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "second", "second", "*", "in", "folder")
+		files, err := filepath.Glob(filepath.Join(folder, "*"))
+		if err != nil || len(files) != 1 || filepath.Base(files[0]) != "0" {
+			t.Errorf("the folder of the secret's versions has %q, want 0: %v", files, err)
 		}
 		if value := getSecret(t, secrets, "second"); !regexp.MustCompile(`^[a-z0-9]{32}$`).MatchString(value) {
-			t.Error("the generated secret has other characters")
+			t.Error("the generated secret is not 32 lower-case letters and digits")
 		}
 		key, err := keys.GetKey(t.Context(), "second", "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if *key.Key.Kty != azkeys.KeyTypeECHSM {
-			t.Errorf("the key is %s", *key.Key.Kty)
+			t.Errorf("the key has type %s, want EC-HSM", *key.Key.Kty)
 		}
 
-		// The local cloud is the public one, so of another one there is to see that the real provider asks there.
+		// The local cloud is Azure's public cloud; of another cloud the test can only see that the provider tries it.
 		p.configure(t, map[string]string{"cloudName": "AzureUSGovernmentCloud", "workloads": secondWorkload(mounted)})
 		p.up(t)
 		c.apply(t, `
@@ -237,30 +227,31 @@ spec:
   - name: v
     csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: second}}
 `)
-		c.wantRefusedMounts(
-			t,
-			"second",
-			map[string]string{"elsewhere": "https://" + outputs.VaultName + ".vault.usgovcloudapi.net/secrets/second"},
-		)
+		c.wantRefusedMounts(t, "second",
+			map[string]string{"elsewhere": "https://" + outputs.VaultName + ".vault.usgovcloudapi.net/secrets/second"})
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		p.pulumi(t, "stack", "rm", "--yes")
 		c.pulumi(t, "preview", "--expect-no-changes")
 	})
 }
 
-// wrongWorkloads have mistakes of their own, and two have the same name and the same namespace.
+// wrongWorkloads each have mistakes, and two have the same name and namespace.
 const wrongWorkloads = `workloads=[
 	{name: Api, namespace: Not_A_Label, serviceAccounts: [{name: a}], mount: [{type: Secret, name: absent}]},
 	{name: twice, namespace: one, podSecurity: strict, serviceAccounts: [{name: a, namespace: two}], mount: []},
-	{name: twice, namespace: one, serviceAccounts: [], mounts: [], probe: {name: a.b}, mount: [{type: key, name: my-key, encoding: hex}]},
-	{name: reserved, namespace: kube-payments, serviceAccounts: [{name: default}], mount: [{type: key, name: my-key}], testPod: {image: Busy Box}},
+	{name: twice, namespace: one, serviceAccounts: [], mounts: [], probe: {name: a.b},
+		mount: [{type: key, name: my-key, encoding: hex}]},
+	{name: reserved, namespace: kube-payments, serviceAccounts: [{name: default}],
+		mount: [{type: key, name: my-key}], testPod: {image: Busy Box}},
 	{name: last, namespace: last, serviceAccounts: [{name: last}], access: everything, testPod: {name: Pod},
-		mount: [{type: secret, name: absent, alias: ../outside}], syncSecrets: [{name: copy, data: [{key: k, file: nowhere}]}]}]`
+		mount: [{type: secret, name: absent, alias: ../outside}],
+		syncSecrets: [{name: copy, data: [{key: k, file: nowhere}]}]}]`
 
-// givenAt finds the path of a mistake that is reported.
+// givenAt matches the path of a reported mistake.
 var givenAt = regexp.MustCompile(`(?m)^\s*(\S+): given `)
 
-// TestProgram_ReportsAllMistakesBeforeCreating gives a wrong value to several keys at once.
+// TestProgram_ReportsAllMistakesBeforeCreating checks that up reports all mistakes in the configuration at once, and
+// creates nothing.
 func TestProgram_ReportsAllMistakesBeforeCreating(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -318,11 +309,11 @@ func TestProgram_ReportsAllMistakesBeforeCreating(t *testing.T) {
 		t.Errorf("up reports\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if left := resourceGroups(t, c); left != 0 {
-		t.Errorf("%d resource groups were created", left)
+		t.Errorf("%d resource groups were created, want 0", left)
 	}
 }
 
-// configured is the configuration of a stack in the checkout.
+// configured returns the configuration of a stack in the checkout.
 func configured(t *testing.T, stack string) map[string]any {
 	t.Helper()
 	var file struct{ Config map[string]any }
@@ -336,7 +327,7 @@ func configured(t *testing.T, stack string) map[string]any {
 	return file.Config
 }
 
-// configuredTexts is the same for [program.configure]: what is not a text is JSON.
+// configuredTexts returns the configuration of a stack for [program.configure]. Values that are not strings are JSON.
 func configuredTexts(t *testing.T, stack string) map[string]string {
 	t.Helper()
 	config := map[string]string{}
@@ -350,8 +341,8 @@ func configuredTexts(t *testing.T, stack string) map[string]string {
 	return config
 }
 
-// workloadsWith is a configuration for `up --config`: the workloads of a stack, the first ones with other values, which
-// are YAML. What is null there is left out.
+// workloadsWith returns a configuration for `up --config`: a stack's workloads, the first of which get the changes,
+// which are YAML. A null value removes a key.
 func workloadsWith(t *testing.T, stack string, changes ...string) string {
 	t.Helper()
 	workloads := configured(t, stack)["keyvault-aks:workloads"].([]any)
@@ -374,13 +365,14 @@ func workloadsWith(t *testing.T, stack string, changes ...string) string {
 	return "workloads=" + string(text)
 }
 
-// secondWorkload is the configuration of the one workload of a second stack, all whose names are second. What else it
-// has is JSON.
+// secondWorkload returns the configuration of a second stack's only workload, all whose names are second. More are its
+// other fields in JSON.
 func secondWorkload(more string) string {
-	return `[{"name":"second","namespace":"second","serviceAccounts":[{"name":"second"}],"className":"second",` + more + `}]`
+	const names = `"name":"second","namespace":"second","serviceAccounts":[{"name":"second"}],"className":"second"`
+	return "[{" + names + "," + more + "}]"
 }
 
-// newHub makes a virtual network as another team would, and returns its ARM id.
+// newHub creates another team's virtual network and returns its ARM id.
 func newHub(t *testing.T, c *cloud) string {
 	t.Helper()
 	owner, options, r := c.azure(t)

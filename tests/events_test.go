@@ -22,13 +22,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// webhook receives events on loopback, with a certificate of a local cloud's authority.
+// webhook receives events on loopback, with a certificate of the local cloud's authority.
 type webhook struct {
 	url string
 
 	mu     sync.Mutex
-	refuse bool     // the handshake
-	got    []string // types and objects of events
+	refuse bool     // rejects the handshake
+	got    []string // type and object of each event
 }
 
 func newWebhook(t *testing.T, c *cloud) *webhook {
@@ -40,7 +40,7 @@ func newWebhook(t *testing.T, c *cloud) *webhook {
 			Data               struct{ ValidationCode string }
 		}
 		if err := json.NewDecoder(r.Body).Decode(&events); err != nil || len(events) != 1 {
-			t.Errorf("a webhook gets %v %v", events, err)
+			t.Errorf("the webhook received %v, want one event: %v", events, err)
 			return
 		}
 		w.mu.Lock()
@@ -78,7 +78,7 @@ func newWebhook(t *testing.T, c *cloud) *webhook {
 
 const webhookToken = "webhook-token-marker"
 
-// want waits for events, and a little longer for one too many.
+// want waits for the events, and a little longer for unwanted ones.
 func (w *webhook) want(t *testing.T, events ...string) {
 	t.Helper()
 	received := func() []string {
@@ -86,26 +86,21 @@ func (w *webhook) want(t *testing.T, events ...string) {
 		defer w.mu.Unlock()
 		return slices.Sorted(slices.Values(w.got))
 	}
-	eventually(t, "so many events", func() bool { return len(received()) >= len(events) })
+	eventually(t, "the webhook received the events", func() bool { return len(received()) >= len(events) })
 	time.Sleep(1500 * time.Millisecond)
 	if got := received(); !slices.Equal(got, events) {
-		t.Errorf("the webhook got %q, want %q", got, events)
+		t.Errorf("the webhook received %q, want %q", got, events)
 	}
 }
 
-// newQueue makes a storage queue whose messages the subscription's owner may read, and returns its ARM id.
+// newQueue creates a storage queue whose messages the subscription's owner may read, and returns its ARM id.
 func newQueue(t *testing.T, c *cloud) string {
 	t.Helper()
 	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/shared"
 	c.arm(t, http.MethodPut, group, "2022-09-01", `{"location": "eastus"}`)
 	account := group + "/providers/Microsoft.Storage/storageAccounts/" + queueAccount
-	c.arm(
-		t,
-		http.MethodPut,
-		account,
-		"2023-01-01",
-		`{"location": "eastus", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}`,
-	)
+	c.arm(t, http.MethodPut, account, "2023-01-01",
+		`{"location": "eastus", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}`)
 	queue := account + "/queueServices/default/queues/expiry"
 	c.arm(t, http.MethodPut, queue, "2023-01-01", `{}`)
 	grant(t, c, queue, "8a0f0c08-91a1-4084-bc3d-661d67233fed") // Storage Queue Data Message Processor
@@ -114,14 +109,12 @@ func newQueue(t *testing.T, c *cloud) string {
 
 const queueAccount = "sharedevents"
 
-// queued are the messages of the queue, which stay there.
+// queued returns the messages of the queue without removing them.
 func queued(t *testing.T, c *cloud) (texts []string) {
 	t.Helper()
 	owner, options, _ := c.azure(t)
-	token, err := owner.GetToken(
-		t.Context(),
-		policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}},
-	)
+	token, err := owner.GetToken(t.Context(),
+		policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,49 +142,49 @@ func queued(t *testing.T, c *cloud) (texts []string) {
 	return texts
 }
 
-// TestExpiryEvents_ArriveOnceWhenDue brings a stack up whose secrets expire in 20 days and in 60.
+// TestExpiryEvents_ArriveOnceWhenDue checks that a webhook, a queue and an e-mail each get one event for a secret that
+// expires within 30 days, and none for a later one.
 func TestExpiryEvents_ArriveOnceWhenDue(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	c.start(t)
 	hook := newWebhook(t, c)
 	config := configuredTexts(t, "dev")
-	const secrets = `[{"name": "my-secret", "generate": {}, "expires": "P20D"}, {"name": "late", "generate": {}, "expires": "P60D"}]`
+	const secrets = `[{"name": "my-secret", "generate": {}, "expires": "P20D"},
+		{"name": "late", "generate": {}, "expires": "P60D"}]`
 	config["keyvault-aks:secrets"] = secrets
 	config["keyvault-aks:vaultExpiryEvents!"] = asJSON(t, map[string]any{
 		"webhooks": map[string]string{"test": hook.url}, "emails": []string{"somebody@example.com"},
 		"queues": map[string]string{"test": newQueue(t, c)},
 	})
 
-	// A webhook that does not answer the handshake fails the update, and the next mends it.
+	// A webhook that does not answer the handshake fails the update. The next update succeeds.
 	hook.refuse = true
 	p := newProgram(t, c, ".", config)
 	_, err := p.tryPulumi(t, "up", "--yes", "--skip-preview")
 	if err == nil || !strings.Contains(err.Error(), "handshake") || strings.Contains(err.Error(), webhookToken) {
-		t.Errorf("an update whose webhook does not answer: %v", err)
+		t.Errorf("up with a webhook that does not answer: got %v, want an error about the handshake without the token", err)
 	}
 	hook.refuse = false
 	p.up(t)
 	hook.want(t, "SecretNearExpiry my-secret")
 	eventually(t, "a message in the queue", func() bool { return len(queued(t, c)) > 0 })
 	if messages := queued(t, c); len(messages) != 1 || !strings.Contains(messages[0], `"subject":"my-secret"`) {
-		t.Errorf("the queue has %q", messages)
+		t.Errorf("the queue has %q, want one event for my-secret", messages)
 	}
 	if logs := c.localcloud().Logs(100_000); strings.Count(logs, "msg=e-mail to=somebody@example.com") != 1 {
-		t.Errorf("there is not one e-mail in\n%s", logs)
+		t.Errorf("the log does not have exactly one e-mail:\n%s", logs)
 	}
 	p.pulumi(t, "refresh", "--yes", "--skip-preview")
 	p.pulumi(t, "preview", "--expect-no-changes")
-	// The local cloud's own store has the URL, as it has the values of secrets.
+	// The local cloud's store has the URL, like the values of secrets.
 	if found := c.filesWith(t, webhookToken, "azure"); len(found) > 0 {
 		t.Errorf("the webhook's token is in %v", found)
 	}
 
 	for _, command := range []string{"stop", "start"} {
 		if out, err := c.command(t, command).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("localcloud %s: %v\n%s", command, err, out)
 		}
 	}
 	p.configure(t, map[string]string{"keyvault-aks:secrets": strings.Replace(secrets, "P20D", "P70D", 1)})
@@ -205,7 +198,7 @@ func TestExpiryEvents_ArriveOnceWhenDue(t *testing.T) {
 	p.up(t)
 	for _, id := range c.resources(t) {
 		if strings.Contains(id, "eventgrid") || strings.Contains(id, "actiongroups") {
-			t.Errorf("%s is left", id)
+			t.Errorf("%s is left after the events were removed", id)
 		}
 	}
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")

@@ -16,8 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestExamples_InYAML brings up the examples and the template in YAML, one after another, beside the dev stack, of
-// which nothing else is then than before.
+// TestExamples_InYAML brings up the examples and the template in YAML beside the dev stack, which must not change.
 func TestExamples_InYAML(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
@@ -26,7 +25,7 @@ func TestExamples_InYAML(t *testing.T) {
 	c.installPackage(t)
 	first := c.outputs(t)
 	grant(t, c, first.VaultID, secretsOfficer, cryptoOfficer)
-	before := theFirstTeams(t, c, first)
+	before := firstStackSnapshot(t, c, first)
 	t.Run("yaml-app", func(t *testing.T) { c.wantApp(t, newExample(t, c, "yaml-app", appIn(first)), first) })
 	t.Run("yaml-guide", func(t *testing.T) {
 		p := newExample(t, c, "yaml-guide", map[string]string{"location": "westeurope"})
@@ -37,14 +36,14 @@ func TestExamples_InYAML(t *testing.T) {
 		p.fromTemplate(t, "yaml")
 		p.wantTemplate(t)
 	})
-	if after := theFirstTeams(t, c, first); after != before {
-		t.Errorf("before\n%s\nafter\n%s", before, after)
+	if after := firstStackSnapshot(t, c, first); after != before {
+		t.Errorf("the dev stack changed: now\n%s\nbefore\n%s", after, before)
 	}
 	c.pulumi(t, "preview", "--expect-no-changes")
 }
 
-// TestExamples_InTypeScript brings up the example and the template in TypeScript, type-checked strictly, and programs
-// in which something is wrong.
+// TestExamples_InTypeScript brings up the example and the template in TypeScript after a strict type check, and checks
+// the errors of programs with mistakes.
 func TestExamples_InTypeScript(t *testing.T) {
 	needsRealNode(t)
 	needsNPM(t)
@@ -57,7 +56,7 @@ func TestExamples_InTypeScript(t *testing.T) {
 	app := newExample(t, c, "typescript-app", appIn(first))
 	app.getPackages(t)
 	t.Run("typescript-app", func(t *testing.T) {
-		app.compiles(t)
+		app.wantTypeChecks(t)
 		c.wantApp(t, app, first)
 	})
 	t.Run("template", func(t *testing.T) {
@@ -65,14 +64,14 @@ func TestExamples_InTypeScript(t *testing.T) {
 		if err := os.MkdirAll(p.dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		// It asks and configures, then the local cloud's language host, which is older than the engine, does not
-		// understand how it is to link the SDK.
+		// `pulumi new` configures the project. Then the local cloud's language host, which is older than the engine, cannot
+		// link the SDK.
 		_, err := p.tryPulumi(t, p.newOf("typescript")...)
 		if err != nil && !strings.Contains(err.Error(), "linking package") {
 			t.Fatal(err)
 		}
-		p.takePackages(t, app)
-		p.compiles(t)
+		p.sharePackages(t, app)
+		p.wantTypeChecks(t)
 		p.wantTemplate(t)
 	})
 	t.Run("mistakes", func(t *testing.T) {
@@ -90,7 +89,7 @@ func TestExamples_InTypeScript(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.takePackages(t, app)
+		p.sharePackages(t, app)
 		p.pulumi(t, "stack", "init", "test")
 		p.wantMistakes(t, map[string][]string{
 			"output": {
@@ -110,16 +109,16 @@ func TestExamples_InTypeScript(t *testing.T) {
 			},
 			"theirs": {"of their own"},
 		})
-		p.gone(t)
+		p.destroy(t)
 	})
 }
 
-// TestExamples_InPython compiles the example in Python, looks whether the generated SDK has all that it names, and
-// brings it up where Python's SDK is.
+// TestExamples_InPython compiles the example in Python, checks that the generated SDK has all names it uses, and brings
+// the example up where Pulumi's Python SDK is installed.
 func TestExamples_InPython(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("there is no python3")
+		t.Skip("python3 is not installed")
 	}
 	dir := t.TempDir()
 	copyExample(t, "python-app", dir)
@@ -129,13 +128,13 @@ func TestExamples_InPython(t *testing.T) {
 		cmd := exec.CommandContext(untilEnding(t), python, args...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
+			t.Errorf("python %s: %v\n%s", args[:2], err, out)
 		}
 	}
 	run("-m", "compileall", "-q", ".")
 	run("-c", namedInPython)
 	if exec.CommandContext(untilEnding(t), python, "-c", "import pulumi, pulumi_kubernetes").Run() != nil {
-		t.Skip("compiled, but not run: there is no pulumi for Python")
+		t.Skip("the example compiles, but Pulumi's Python SDK, which it needs to run, is not installed")
 	}
 	needsRealNode(t)
 	c := newCloud(t)
@@ -148,7 +147,8 @@ func TestExamples_InPython(t *testing.T) {
 	c.wantApp(t, p, first)
 }
 
-// namedInPython ends with an error unless the SDK has each component, type and argument that a program names.
+// namedInPython is a Python script that fails unless the SDK has each component, type and argument that a program
+// names.
 const namedInPython = `
 import ast, pathlib
 known, classes = {}, pathlib.Path("sdks/keyvaultaks/keyvaultaks")
@@ -159,26 +159,28 @@ for file in classes.glob("*.py"):
             names.update(a.arg for a in f.args.args + f.args.kwonlyargs)
 seen = 0
 for call in ast.walk(ast.parse(pathlib.Path("__main__.py").read_text())):
-    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") == "keyvaultaks":
+    function = getattr(call, "func", None)
+    if isinstance(function, ast.Attribute) and getattr(function.value, "id", "") == "keyvaultaks":
         for keyword in call.keywords:
             assert keyword.arg in known[call.func.attr], f"{call.func.attr} has no {keyword.arg}"
             seen += 1
 assert seen > 10, seen
 `
 
-// TestMistakes_InYAML brings up programs in YAML in which something is wrong. What YAML's language host sees in the
-// package's schema it says in its own words.
+// TestMistakes_InYAML checks the errors of YAML programs with mistakes. Mistakes against the package's schema are
+// reported by the YAML language host.
 func TestMistakes_InYAML(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in", "--config", "workloads=[]")
-	const head = "name: yaml\nruntime: yaml\nresources:\n  theirs: {type: \"random:RandomString\", properties: {length: 8}}\n"
+	const head = "name: yaml\nruntime: yaml\nresources:\n" +
+		"  theirs: {type: \"random:RandomString\", properties: {length: 8}}\n"
 	p := newYAML(t, c, head, nil)
 	for name, one := range map[string]struct {
 		resources string
 		want      []string
 	}{
-		"an output where a plain value belongs": {`
+		"output instead of a plain value": {`
   it:
     type: keyvaultaks:KeyVaultStack
     properties:
@@ -200,16 +202,16 @@ func TestMistakes_InYAML(t *testing.T) {
 			"keyvaultaks:index:SecretMount resource 'it'", "providers: given no provider for Kubernetes, allowed: one",
 			`namespace: given "a_b", allowed: 1-63`, "vaultId: given nothing", "principalId: given nothing",
 		}},
-		"a name that is none": {`
+		"unknown property": {`
   it:
     type: keyvaultaks:SecretMount
     properties:
       {vaultName: kv, tenantId: a, clientId: c, acess: none, namespace: apps, objects: [{type: secret, name: a}]}
 `, []string{"keyvaultaks:index:SecretMount", "acess", "Existing properties are: access"}},
-		"a component that is none": {`
+		"unknown component": {`
   it: {type: "keyvaultaks:SecretMounts"}
 `, []string{"resource it", "keyvaultaks:SecretMounts"}},
-		"of their own": {`
+		"another package": {`
   other: {type: "random:RandomString", properties: {lenth: 8}}
 `, []string{"random:index/randomString:RandomString", "lenth", "Existing properties are: length"}},
 	} {
@@ -218,11 +220,10 @@ func TestMistakes_InYAML(t *testing.T) {
 			p.wantRefused(t, one.want)
 		})
 	}
-	p.gone(t)
+	p.destroy(t)
 }
 
-// TestMistakes_InGo brings up programs in Go in which something is wrong. The compiler sees an output where a plain
-// value belongs, and a field that is none.
+// TestMistakes_InGo checks the errors of Go programs with mistakes that the compiler cannot find.
 func TestMistakes_InGo(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -239,15 +240,17 @@ func TestMistakes_InGo(t *testing.T) {
 		},
 		"theirs": {"of their own"},
 	})
-	p.gone(t)
+	p.destroy(t)
 }
 
+// TestMistakes_FailToCompileInGo checks that the compiler rejects an output instead of a plain value, and an unknown
+// field.
 func TestMistakes_FailToCompileInGo(t *testing.T) {
 	t.Parallel()
 	source := filepath.Join(checkout, "tests", "programs", "mistakes")
 	for name, one := range map[string]struct{ argument, want string }{
-		"an output where a plain value belongs": {"Namespace: late", "late"},
-		"a field that is none":                  {"Acess: components.AccessNone", "Acess"},
+		"output instead of a plain value": {"Namespace: late", "late"},
+		"unknown field":                   {"Acess: components.AccessNone", "Acess"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -269,30 +272,21 @@ func main() {}
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(
-				untilEnding(t),
-				"go",
-				"build",
-				"-overlay",
-				overlay,
-				"-o",
-				filepath.Join(dir, "program"),
-				".",
-			)
+			cmd := exec.CommandContext(untilEnding(t), "go", "build", "-overlay", overlay, "-o", filepath.Join(dir, "program"),
+				".")
 			cmd.Dir, cmd.Env = source, append(os.Environ(), "GOFLAGS="+programFlags, "GOWORK=off")
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "main.go:10:") || !strings.Contains(string(out), one.want) {
-				t.Errorf("%v\n%s", err, out)
+				t.Errorf("go build: got %v, want an error in line 10 about %s\n%s", err, one.want, out)
 			}
 		})
 	}
 }
 
-// TestLanguages_UseThisVersion looks at which version of the package the examples and templates ask
-// for.
+// TestLanguages_UseThisVersion checks that examples, templates and their READMEs use this version of the package.
 func TestLanguages_UseThisVersion(t *testing.T) {
 	version := packageVersion(t)
-	asked := 0
+	count := 0
 	for _, in := range []string{"examples", "templates"} {
 		files, _ := filepath.Glob(filepath.Join(checkout, in, "*", "Pulumi.yaml"))
 		for _, file := range files {
@@ -307,44 +301,33 @@ func TestLanguages_UseThisVersion(t *testing.T) {
 				t.Fatalf("%s: %v", file, err)
 			}
 			if of, ok := p.Packages["keyvaultaks"]; ok {
-				asked++
+				count++
 				if of.Version != version || of.PluginDownloadURL != "github://api.github.com/keyvault-aks/keyvault-aks" {
-					t.Errorf("%s takes %+v, and this is %s", file, of, version)
+					t.Errorf("%s uses %+v, want version %s", file, of, version)
 				}
 				readme, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "README.md"))
-				if _, said, ok := strings.Cut(
-					string(readme),
-					"plugin install resource keyvaultaks ",
-				); ok &&
-					!strings.HasPrefix(said, version+" ") {
-					t.Errorf("the README beside %s installs another version than %s", file, version)
+				if _, rest, ok := strings.Cut(string(readme), "plugin install resource keyvaultaks "); ok &&
+					!strings.HasPrefix(rest, version+" ") {
+					t.Errorf("the README beside %s does not install version %s", file, version)
 				}
 			}
 		}
 	}
-	if asked < 6 {
-		t.Errorf("%d programs ask for the package", asked)
+	if count < 6 {
+		t.Errorf("%d programs use the package, want at least 6", count)
 	}
 }
 
-// installPackage puts the plugin of the Pulumi package where the engine looks for released ones. `pulumi new` leaves it
-// running, when it ends by itself within five minutes.
+// installPackage installs the Pulumi package's plugin where the engine looks for released plugins. In the end it stops
+// processes of the plugin, which `pulumi new` leaves running for five minutes.
 func (c *cloud) installPackage(t *testing.T) {
 	t.Helper()
 	dir, err := packagePlugin()
 	if err != nil {
 		t.Fatalf("building the package's plugin: %v\n%s", err, dir)
 	}
-	c.pulumi(
-		t,
-		"plugin",
-		"install",
-		"resource",
-		"keyvaultaks",
-		packageVersion(t),
-		"--file",
-		filepath.Join(dir, "pulumi-resource-keyvaultaks"),
-	)
+	c.pulumi(t, "plugin", "install", "resource", "keyvaultaks", packageVersion(t), "--file",
+		filepath.Join(dir, "pulumi-resource-keyvaultaks"))
 	t.Cleanup(func() {
 		programs, _ := filepath.Glob("/proc/[0-9]*/exe")
 		for _, of := range programs {
@@ -366,7 +349,7 @@ func packageVersion(t *testing.T) string {
 	return strings.TrimSpace(string(content))
 }
 
-// newExample makes the stack of an example in a language that is not compiled, in a copy of it.
+// newExample creates a stack of a copy of an example in a language that is not compiled.
 func newExample(t *testing.T, c *cloud, name string, configuration map[string]string) *program {
 	t.Helper()
 	p := &program{cloud: c, dir: filepath.Join(c.home, "programs", name)}
@@ -376,7 +359,7 @@ func newExample(t *testing.T, c *cloud, name string, configuration map[string]st
 	return p
 }
 
-// copyExample copies an example without what somebody has added to it by running it.
+// copyExample copies an example without files that running it has added.
 func copyExample(t *testing.T, name, dir string) {
 	t.Helper()
 	source := filepath.Join(checkout, "examples", name)
@@ -402,39 +385,39 @@ func copyExample(t *testing.T, name, dir string) {
 	}
 }
 
-// appIn is the configuration of an application in what a stack has.
+// appIn returns the configuration of an application that uses a stack's vault and cluster.
 func appIn(first stackOutputs) map[string]string {
 	return map[string]string{"vaultId": first.VaultID, "clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo"}
 }
 
-// wantApp brings an application up, has its pod read the secret, and destroys it. Its namespace is called as its
-// folder.
+// wantApp brings an application up, checks that its pod reads the secret, and destroys it. Its namespace has the name
+// of its folder.
 func (c *cloud) wantApp(t *testing.T, p *program, in stackOutputs) {
 	t.Helper()
-	p.twice(t)
+	p.upTwice(t)
 	secrets, _ := vaultClients(t, c, in.VaultURI)
 	namespace := filepath.Base(p.dir)
 	c.wantAppReads(t, namespace, getSecret(t, secrets, "my-secret"))
-	p.gone(t)
+	p.destroy(t)
 	if left, err := c.run(t, "", "kubectl", "get", "namespace", namespace); err == nil {
-		t.Errorf("the namespace is left: %s", left)
+		t.Errorf("destroy left the namespace: %s", left)
 	}
 }
 
-// needsNPM skips a test where there is no npm, or nothing that it could get.
+// needsNPM skips a test where npm is not installed or cannot download packages.
 func needsNPM(t *testing.T) {
 	t.Helper()
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		t.Skip("there is no npm")
+		t.Skip("npm is not installed")
 	}
-	if out, err := exec.CommandContext(t.Context(), npm, "view", "--prefer-offline", "@pulumi/pulumi@3.259.0", "version").
-		CombinedOutput(); err != nil {
-		t.Skipf("npm can get nothing: %v\n%s", err, out)
+	cmd := exec.CommandContext(t.Context(), npm, "view", "--prefer-offline", "@pulumi/pulumi@3.259.0", "version")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("npm cannot download packages: %v\n%s", err, out)
 	}
 }
 
-// getPackages generates the SDK of the Pulumi package and has npm get all others.
+// getPackages generates the Pulumi package's SDK and installs all other packages with npm.
 func (p *program) getPackages(t *testing.T) {
 	t.Helper()
 	generateSDK(t, "nodejs", filepath.Join(p.dir, "sdks", "keyvaultaks"))
@@ -445,31 +428,23 @@ func (p *program) getPackages(t *testing.T) {
 	}
 }
 
-// takePackages has a program use those of another one.
-func (p *program) takePackages(t *testing.T, of *program) {
+// sharePackages makes a program use another program's packages.
+func (p *program) sharePackages(t *testing.T, of *program) {
 	t.Helper()
 	for _, name := range []string{"node_modules", "sdks"} {
-		err := errors.Join(
-			os.RemoveAll(filepath.Join(p.dir, name)),
-			os.Symlink(filepath.Join(of.dir, name), filepath.Join(p.dir, name)),
-		)
+		err := errors.Join(os.RemoveAll(filepath.Join(p.dir, name)),
+			os.Symlink(filepath.Join(of.dir, name), filepath.Join(p.dir, name)))
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// compiles has TypeScript's compiler check the program, strictly.
-func (p *program) compiles(t *testing.T) {
+// wantTypeChecks checks the program's types strictly with the TypeScript compiler.
+func (p *program) wantTypeChecks(t *testing.T) {
 	t.Helper()
-	cmd := exec.CommandContext(
-		untilEnding(t),
-		filepath.Join(p.dir, "node_modules", ".bin", "tsc"),
-		"--strict",
-		"--noEmit",
-		"--project",
-		p.dir,
-	)
+	cmd := exec.CommandContext(untilEnding(t), filepath.Join(p.dir, "node_modules", ".bin", "tsc"), "--strict", "--noEmit",
+		"--project", p.dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("tsc: %v\n%s", err, out)
 	}
@@ -479,21 +454,14 @@ func (p *program) compiles(t *testing.T) {
 func generateSDK(t *testing.T, language, dir string) {
 	t.Helper()
 	cmd := exec.CommandContext(untilEnding(t), "go", "run", ".", "-language", language, "-out", dir)
-	cmd.Dir, cmd.Env = filepath.Join(
-		checkout,
-		"tests",
-		"sdks",
-	), append(
-		os.Environ(),
-		"GOFLAGS="+programFlags,
-		"GOWORK=off",
-	)
+	cmd.Dir = filepath.Join(checkout, "tests", "sdks")
+	cmd.Env = append(os.Environ(), "GOFLAGS="+programFlags, "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("generating the SDK for %s: %v\n%s", language, err, out)
 	}
 }
 
-// wantMistakes brings up a program once for each mistake that its configuration can name.
+// wantMistakes brings the program up with each mistake, which its configuration names, and checks the error.
 func (p *program) wantMistakes(t *testing.T, mistakes map[string][]string) {
 	t.Helper()
 	for name, want := range mistakes {
@@ -504,27 +472,27 @@ func (p *program) wantMistakes(t *testing.T, mistakes map[string][]string) {
 	}
 }
 
-// wantRefused looks for one error that says everything that is wrong. Nothing is registered but what the program has
-// registered before.
+// wantRefused checks that up fails with one error that names every mistake, and registers nothing but the program's own
+// resources.
 func (p *program) wantRefused(t *testing.T, want []string) {
 	t.Helper()
 	out, err := p.tryPulumi(t, "up", "--yes", "--skip-preview")
 	if err == nil {
-		t.Fatal("nothing is wrong")
+		t.Fatal("up succeeds with a mistake in the program")
 	}
-	_, said, _ := strings.Cut(out, "\nDiagnostics:\n")
+	_, diagnostics, _ := strings.Cut(out, "\nDiagnostics:\n")
 	for _, one := range want {
-		if !strings.Contains(said, one) {
-			t.Errorf("%q is not in\n%s", one, said)
+		if !strings.Contains(diagnostics, one) {
+			t.Errorf("the error lacks %q:\n%s", one, diagnostics)
 		}
 	}
-	if strings.Count(said, "invalid value(s)") > 1 || strings.Contains(said, "components.") {
-		t.Errorf("it is said twice, or speaks of Go:\n%s", said)
+	if strings.Count(diagnostics, "invalid value(s)") > 1 || strings.Contains(diagnostics, "components.") {
+		t.Errorf("the error appears twice, or has names of Go:\n%s", diagnostics)
 	}
 	for urn, r := range p.resources(t) {
 		if !slices.Contains([]string{"pulumi:pulumi:Stack", "random:index/randomString:RandomString"}, r.Type) &&
 			!strings.HasPrefix(r.Type, "pulumi:providers:") {
-			t.Errorf("%s is registered", urn)
+			t.Errorf("%s is registered in spite of the mistake", urn)
 		}
 	}
 }

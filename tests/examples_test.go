@@ -19,8 +19,8 @@ import (
 	"testing"
 )
 
-// TestExamples_UseExistingVaultAndCluster brings up the examples for which a vault or a cluster exist, one after another: those of
-// the dev stack, of which nothing else is then than before.
+// TestExamples_UseExistingVaultAndCluster brings up the examples that use an existing vault or cluster. They use those
+// of the dev stack, which must not change.
 func TestExamples_UseExistingVaultAndCluster(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
@@ -31,8 +31,8 @@ func TestExamples_UseExistingVaultAndCluster(t *testing.T) {
 	secrets, _ := vaultClients(t, c, first.VaultURI)
 	web := &certificate{cloud: c, uri: first.VaultURI}
 	web.renew(t)
-	theirs := func() string { // but for the certificate, which is renewed here
-		return strings.Join(slices.DeleteFunc(strings.Split(theFirstTeams(t, c, first), "\n"),
+	theirs := func() string { // without the certificate, which this test renews
+		return strings.Join(slices.DeleteFunc(strings.Split(firstStackSnapshot(t, c, first), "\n"),
 			func(line string) bool { return strings.Contains(line, "/secrets/web ") }), "\n")
 	}
 	before := theirs()
@@ -51,55 +51,57 @@ func TestExamples_UseExistingVaultAndCluster(t *testing.T) {
 			configuration := map[string]string{"clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo"}
 			maps.Copy(configuration, example.with)
 			p := newProgram(t, c, filepath.Join("examples", example.name), configuration)
-			p.twice(t)
+			p.upTwice(t)
 			example.want(t, p)
-			p.gone(t)
+			p.destroy(t)
 			if after := theirs(); after != before {
-				t.Errorf("before\n%s\nafter\n%s", before, after)
+				t.Errorf("the dev stack changed: now\n%s\nbefore\n%s", after, before)
 			}
 			if left, err := c.run(t, "", "kubectl", "get", "namespace", example.name); err == nil {
-				t.Errorf("the namespace is left: %s", left)
+				t.Errorf("destroy left the namespace: %s", left)
 			}
 		})
 	}
 	c.pulumi(t, "preview", "--expect-no-changes")
 }
 
-// twice brings the stack up, and once more, when there must be nothing to do.
-func (p *program) twice(t *testing.T) {
+// upTwice brings the stack up twice and checks that the second up changes nothing. The stack of an example must have the
+// graph in docs/graphs.
+func (p *program) upTwice(t *testing.T) {
 	t.Helper()
 	p.pulumi(t, "up", "--yes", "--skip-preview")
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	p.wantGraph(t)
 }
 
-// gone destroys the stack, and leaves nothing of it in the backend.
-func (p *program) gone(t *testing.T) {
+// destroy destroys the stack and removes it from the backend.
+func (p *program) destroy(t *testing.T) {
 	t.Helper()
 	p.pulumi(t, "destroy", "--yes", "--skip-preview", "--remove")
 }
 
-// goneIn destroys the stack, after which there are as many resource groups as before it.
-func (p *program) goneIn(t *testing.T, groups int) {
+// destroyIn destroys the stack and checks how many resource groups are left.
+func (p *program) destroyIn(t *testing.T, groups int) {
 	t.Helper()
-	p.gone(t)
+	p.destroy(t)
 	if left := resourceGroups(t, p.cloud); left != groups {
-		t.Errorf("%d resource groups are left of %d", left-groups, left)
+		t.Errorf("%d resource groups are left, want %d", left, groups)
 	}
 }
 
-// wantAppReads looks for a value in the pod of an application, in its file and in its variable.
+// wantAppReads checks that the application's pod has a value in its file and in its variable.
 func (c *cloud) wantAppReads(t *testing.T, namespace, value string) {
 	t.Helper()
 	for where, command := range map[string]string{
 		"file": "cat /mnt/secrets/password", "variable": `printf %s "$PASSWORD"`,
 	} {
 		if c.kubectl(t, "exec", "-n", namespace, "deploy/app", "--", "sh", "-c", command) != value {
-			t.Errorf("the pod has another value in its %s than the vault", where)
+			t.Errorf("the pod's %s does not have the vault's value", where)
 		}
 	}
 }
 
-// certificate is the newest that a vault has under the name web.
+// certificate is the newest version of a vault's certificate web.
 type certificate struct {
 	cloud    *cloud
 	uri      string
@@ -107,7 +109,7 @@ type certificate struct {
 	versions int
 }
 
-// renew puts another certificate into the vault, in the forms of Key Vault by turns: PKCS #12 and PEM.
+// renew imports a new certificate into the vault, alternating between Key Vault's formats PKCS #12 and PEM.
 func (w *certificate) renew(t *testing.T) {
 	t.Helper()
 	var key string
@@ -120,7 +122,7 @@ func (w *certificate) renew(t *testing.T) {
 	importCertificate(t, w.cloud, w.uri, "web", content, form)
 }
 
-// wantServed looks whether the Ingress names a Secret that has the certificate and its key, also when it is renewed.
+// wantServed checks that the Ingress names a Secret with the certificate and its key, also after a renewal.
 func (w *certificate) wantServed(t *testing.T, p *program) {
 	var ingress struct {
 		Spec struct {
@@ -138,7 +140,7 @@ func (w *certificate) wantServed(t *testing.T, p *program) {
 	}
 	get(&ingress, "ingress", "web")
 	if of := ingress.Spec.TLS; len(of) != 1 || !slices.Equal(of[0].Hosts, []string{"web.example"}) {
-		t.Fatalf("the TLS of the Ingress is %+v", of)
+		t.Fatalf("the TLS of the Ingress is %+v, want one entry for web.example", of)
 	}
 	want := func() {
 		eventually(t, "the Secret of the Ingress has the certificate", func() bool {
@@ -148,7 +150,7 @@ func (w *certificate) wantServed(t *testing.T, p *program) {
 			}
 			get(&secret, "secret", ingress.Spec.TLS[0].SecretName)
 			if secret.Type != "kubernetes.io/tls" {
-				t.Fatalf("the Secret is of the type %s", secret.Type)
+				t.Fatalf("the Secret has the type %s, want kubernetes.io/tls", secret.Type)
 			}
 			return w.is(t, string(secret.Data["tls.crt"]), string(secret.Data["tls.key"]))
 		})
@@ -158,10 +160,10 @@ func (w *certificate) wantServed(t *testing.T, p *program) {
 	want()
 }
 
-// is says whether a certificate that has the key, both in PEM, is the newest.
+// is reports whether a certificate is the newest. It fails the test unless the key, like it in PEM, matches.
 func (w *certificate) is(t *testing.T, certificate, key string) bool {
 	t.Helper()
-	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key)) // which looks whether they match
+	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,14 +171,14 @@ func (w *certificate) is(t *testing.T, certificate, key string) bool {
 	return slices.Equal(pair.Certificate[0], leaf.Bytes)
 }
 
-// wantEveryValue changes the value of the example rotation twice, by the program and by hand. Each value is read in the
-// file by a pod that goes on, and in the variable by one that is new.
+// wantEveryValue changes the value in the example rotation twice, by the program and by hand. It checks that a running
+// pod reads each value from its file, and a new pod from its variable.
 func wantEveryValue(t *testing.T, p *program) {
 	var outputs struct{ VaultID, VaultURI string }
 	p.outputs(t, &outputs)
 	grant(t, p.cloud, outputs.VaultID, secretsOfficer)
 	secrets, _ := vaultClients(t, p.cloud, outputs.VaultURI)
-	logged := func(app string) []string { // nothing where the pod goes away meanwhile
+	logged := func(app string) []string { // nothing while the pod is being replaced
 		lines, _ := p.run(t, "", "kubectl", "logs", "-n", "rotation", "deploy/"+app)
 		return strings.Split(strings.TrimSpace(lines), "\n")
 	}
@@ -214,12 +216,12 @@ func wantEveryValue(t *testing.T, p *program) {
 		})
 	}
 	if reader() != pod {
-		t.Error("the pod that reads the file is another one")
+		t.Error("the pod that reads the file was restarted")
 	}
 }
 
-// TestExamples_IsolateTeams brings up the example go-platform. The pod of each team reads the team's secrets, and
-// none reads those of a team of the same cluster, or of the other one.
+// TestExamples_IsolateTeams brings up the example go-platform, and checks that each team's pod reads the team's secrets
+// and none of another team, in the same cluster or the other one.
 func TestExamples_IsolateTeams(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
@@ -227,7 +229,7 @@ func TestExamples_IsolateTeams(t *testing.T) {
 	c.up(t, "--config", "workloads=[]")
 	groups := resourceGroups(t, c)
 	p := newProgram(t, c, "examples/go-platform", map[string]string{"tenantId": c.running(t).Credentials.TenantID})
-	p.twice(t)
+	p.upTwice(t)
 	var outputs struct {
 		VaultID, VaultName, VaultURI string
 		Kubeconfigs                  map[string]string
@@ -254,13 +256,13 @@ func TestExamples_IsolateTeams(t *testing.T) {
 		for _, secret := range of.secrets {
 			read := in.kubectl(t, "exec", "-n", team, "keyvault-test-pod", "--", "cat", "/mnt/secrets/"+secret)
 			if read != getSecret(t, secrets, team+"-"+secret) {
-				t.Errorf("the pod of %s has another %s than the vault", team, secret)
+				t.Errorf("the pod of %s does not read the vault's value of %s", team, secret)
 			}
 		}
 		clientIDs[team] = in.kubectl(t, "get", "secretproviderclass", "-n", team, "secrets",
 			"--output=jsonpath={.spec.parameters.clientID}")
 	}
-	// Whoever may do everything in the namespace payments tries to get at what is others'.
+	// An administrator of the namespace payments tries to read other teams' secrets.
 	refused := map[string]string{}
 	for name, try := range map[string]struct{ clientID, secret, refusal string }{
 		"same-cluster":  {clientIDs["payments"], "orders-database", "ForbiddenByRbac"},
@@ -274,10 +276,10 @@ func TestExamples_IsolateTeams(t *testing.T) {
 		refused[name] = try.refusal
 	}
 	clusters["east"].wantRefusedMounts(t, "payments", refused)
-	p.goneIn(t, groups)
+	p.destroyIn(t, groups)
 }
 
-// intruderClass is a class of the namespace payments.
+// intruderClass is a SecretProviderClass in the namespace payments.
 const intruderClass = `
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
@@ -292,7 +294,7 @@ spec:
 ---
 `
 
-// inCluster is the cloud as seen by who uses another cluster in it than that of its own stack.
+// inCluster returns the cloud with another cluster for kubectl.
 func (c *cloud) inCluster(t *testing.T, file, kubeconfig string) *cloud {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(kubeconfig), 0o600); err != nil {
@@ -301,16 +303,17 @@ func (c *cloud) inCluster(t *testing.T, file, kubeconfig string) *cloud {
 	return &cloud{project: c.project, home: c.home, env: append(slices.Clone(c.env), "KUBECONFIG="+file), envPID: c.envPID}
 }
 
+// TestExamples_StandAlone checks that each example has what it needs on its own.
 func TestExamples_StandAlone(t *testing.T) { standAlone(t, "examples") }
 
-// standAlone looks at what each project in a folder of the checkout has. The versions in its go.mod are those of the
-// components, so that everything is compiled once.
+// standAlone checks that each project in a folder of the checkout has a README. The versions in its go.mod must be
+// those of the components, so that Go compiles each module once.
 func standAlone(t *testing.T, in string) {
 	t.Helper()
 	of := requirements(t, checkout)
 	projects, err := filepath.Glob(filepath.Join(checkout, in, "*", "Pulumi.yaml"))
 	if err != nil || len(projects) == 0 {
-		t.Fatalf("no project is in %s: %v", in, err)
+		t.Fatalf("%s has no project: %v", in, err)
 	}
 	for _, project := range projects {
 		folder := filepath.Dir(project)
@@ -318,18 +321,18 @@ func standAlone(t *testing.T, in string) {
 		if _, err := os.Stat(filepath.Join(folder, "README.md")); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err != nil { // of another language
+		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err != nil { // in another language
 			continue
 		}
 		for module, version := range requirements(t, folder) {
 			if want, shared := of[module]; shared && version != want {
-				t.Errorf("%s takes %s in %s, and the components take %s", name, module, version, want)
+				t.Errorf("%s requires %s %s, want %s as the components", name, module, version, want)
 			}
 		}
 	}
 }
 
-// requirements are the versions in a go.mod.
+// requirements returns the required versions in a go.mod by module.
 func requirements(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "go.mod")
@@ -354,7 +357,7 @@ func requirements(t *testing.T, dir string) map[string]string {
 	return versions
 }
 
-// goMod is a module's go.mod. Where it is of a template, the project has a name.
+// goMod returns a module's go.mod. In a template it fills in the project's name.
 func goMod(t *testing.T, dir string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(dir, "go.mod"))

@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// somebodys are objects that somebody else has in the cluster: in each place where the program's own could meet them.
-const somebodys = `
+// foreignManifests are somebody else's objects in the cluster, one of each kind that the program creates.
+const foreignManifests = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: somebody, labels: {owner: somebody}}
@@ -48,15 +48,15 @@ spec:
     spec: {containers: [{name: theirs, image: "busybox:1.35.0"}]}
 `
 
-// TestForeignObjects_AreLeftAlone has workloads meet objects that are there already, first when they
-// are created and then when they move or get another name, and destroys what there is.
+// TestForeignObjects_AreLeftAlone checks that workloads neither change nor delete somebody else's objects with the same
+// names, when they are created, moved, renamed and destroyed.
 func TestForeignObjects_AreLeftAlone(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")
 	first := c.outputs(t)
-	c.apply(t, somebodys)
-	theirs := c.ofSomebody(t)
+	c.apply(t, foreignManifests)
+	theirs := c.foreignObjects(t)
 	p := newProgram(t, c, ".", map[string]string{
 		"resourceGroupName": "second", "existingVaultId": first.VaultID, "existingClusterId": first.ClusterID,
 		"secrets": "[]", "keys": "[]",
@@ -79,38 +79,34 @@ func TestForeignObjects_AreLeftAlone(t *testing.T) {
 		}
 		return map[string]string{"workloads": string(text)}
 	}
-	for _, meeting := range []struct{ what, kind, change, named string }{
-		{"a namespace", "Namespace", `{"existingNamespace":false}`, "somebody"},
-		{"a service account", "ServiceAccount", `{"serviceAccounts":[{"name":"taken"}]}`, "taken"},
-		{"a class", "SecretProviderClass", `{"className":"taken"}`, "taken"},
-		{"a pod", "Pod", `{"testPod":{"name":"taken"}}`, "taken"},
-		{"a Deployment", "Deployment", `{"probe":{"name":"taken"}}`, "taken"},
+	for _, meeting := range []struct{ kind, change, named string }{
+		{"Namespace", `{"existingNamespace":false}`, "somebody"},
+		{"ServiceAccount", `{"serviceAccounts":[{"name":"taken"}]}`, "taken"},
+		{"SecretProviderClass", `{"className":"taken"}`, "taken"},
+		{"Pod", `{"testPod":{"name":"taken"}}`, "taken"},
+		{"Deployment", `{"probe":{"name":"taken"}}`, "taken"},
 	} {
-		t.Run(meeting.what+" that is there is not created", func(t *testing.T) {
+		t.Run("existing "+meeting.kind, func(t *testing.T) {
 			p.configure(t, workload(meeting.change))
 			_, err := p.tryPulumi(t, "up", "--yes", "--skip-preview")
 			if err == nil {
 				t.Error("up succeeded")
 			} else if !strings.Contains(err.Error(), fmt.Sprintf("%q already exists", meeting.named)) ||
 				!strings.Contains(err.Error(), "import") {
-				t.Errorf("the error names neither the object nor a way out: %v", err)
+				t.Errorf("got %v, want an error that names the object and how to import it", err)
 			}
 			theirs.want(t, c)
 			p.pulumi(t, "destroy", "--yes", "--skip-preview")
 			theirs.want(t, c)
 		})
 	}
-	t.Run("a provider of the program's own takes over nothing at preview", func(t *testing.T) {
+	t.Run("another Kubernetes provider", func(t *testing.T) {
 		p := newProgram(t, c, "tests/programs/theirprovider", map[string]string{
 			"kubeconfig!": c.kubeconfig(t), "namespace": "somebody", "className": "taken", "secret": "first",
 		})
-		if _, err := p.tryPulumi(
-			t,
-			"up",
-			"--yes",
-		); err == nil ||
+		if _, err := p.tryPulumi(t, "up", "--yes"); err == nil ||
 			!strings.Contains(err.Error(), "SecretProviderClass somebody/taken ") {
-			t.Errorf("up ends with %v", err)
+			t.Errorf("up: got %v, want an error that names the SecretProviderClass", err)
 		}
 		theirs.want(t, c)
 		p.configure(t, map[string]string{"className": "free"})
@@ -122,23 +118,18 @@ func TestForeignObjects_AreLeftAlone(t *testing.T) {
 		p.pulumi(t, "stack", "rm", "--yes")
 		theirs.want(t, c)
 	})
-	t.Run("what is somebody's in Azure stays", func(t *testing.T) {
+	t.Run("existing Azure resources", func(t *testing.T) {
 		group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/keyvault-demo"
 		identity := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/theirs"
 		made := c.arm(t, http.MethodPut, identity, "2023-01-31", `{"location": "eastus"}`)
 		role := first.VaultID + "/secrets/my-secret/providers/Microsoft.Authorization/roleAssignments/" + uuid.NewString()
-		c.arm(t, http.MethodPut, role, "2022-04-01", fmt.Sprintf(`{"properties": {"principalType": "ServicePrincipal",
-			"principalId": %q, "roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-b874-0445c86b69e6"}}`,
-			made["properties"].(map[string]any)["principalId"]))
+		c.arm(t, http.MethodPut, role, "2022-04-01", asJSON(t, map[string]any{"properties": map[string]any{
+			"principalType": "ServicePrincipal", "principalId": made["properties"].(map[string]any)["principalId"],
+			"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/" + secretsUser,
+		}}))
 		credential := identity + "/federatedIdentityCredentials/somebody_second"
-		c.arm(
-			t,
-			http.MethodPut,
-			credential,
-			"2023-01-31",
-			`{"properties": {"issuer": "https://theirs.example", "subject": "theirs",
-			"audiences": ["api://AzureADTokenExchange"]}}`,
-		)
+		c.arm(t, http.MethodPut, credential, "2023-01-31", `{"properties": {
+			"issuer": "https://theirs.example", "subject": "theirs", "audiences": ["api://AzureADTokenExchange"]}}`)
 		secret := first.VaultID + "/secrets/theirs"
 		c.arm(t, http.MethodPut, secret, "2024-11-01", `{"properties": {"value": "theirs", "contentType": "theirs"}}`)
 		theirs := map[string]string{
@@ -168,30 +159,31 @@ func TestForeignObjects_AreLeftAlone(t *testing.T) {
 			}
 			p.pulumi(t, "destroy", "--yes", "--skip-preview")
 			if now := is(); now != before {
-				t.Errorf("after it met %s, somebody's are\n%s\nand were\n%s", what, now, before)
+				t.Errorf("after up with %s, the existing resources are\n%s\nwant\n%s", what, now, before)
 			}
 		}
 		p.configure(t, map[string]string{"secrets": "[]"})
 	})
-	t.Run("what moves into a namespace that is there stays where it is", func(t *testing.T) {
+	t.Run("move to an existing namespace", func(t *testing.T) {
 		p.configure(t, workload(`{"namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`))
 		p.up(t)
 		ours := c.kubectl(t, "get", "pod,sa,ns", "-n", "second", "--output=jsonpath={.items[*].metadata.uid}")
 		for what, change := range map[string]string{
-			"into somebody's namespace":                          `{"existingNamespace":false,"testPod":{"name":"second"}}`,
-			"to another name, without saying what it was before": `{"name":"other","namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`,
+			"into somebody's namespace": `{"existingNamespace":false,"testPod":{"name":"second"}}`,
+			"to a new name without formerName": `{"name":"other","namespace":"second","existingNamespace":false,
+				"testPod":{"name":"second"}}`,
 		} {
 			p.configure(t, workload(change))
 			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil {
-				t.Errorf("it moved %s", what)
+				t.Errorf("up moved the workload %s", what)
 			}
 			theirs.want(t, c)
 			if c.kubectl(t, "get", "pod,sa,ns", "-n", "second", "--output=jsonpath={.items[*].metadata.uid}") != ours {
-				t.Errorf("what was there is another after it moved %s", what)
+				t.Errorf("the attempt to move the workload %s replaced its objects", what)
 			}
 		}
 	})
-	t.Run("what the stack has made is not given up for deletion", func(t *testing.T) {
+	t.Run("own resources declared as existing", func(t *testing.T) {
 		p.configure(t, workload(`{"namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`))
 		p.up(t)
 		ours := c.kubectl(t, "get", "pod,sa,ns", "-n", "second", "--output=jsonpath={.items[*].metadata.uid}")
@@ -202,38 +194,29 @@ func TestForeignObjects_AreLeftAlone(t *testing.T) {
 			"workloads":             workload(`{"namespace":"second","testPod":{"name":"second"}}`)["workloads"],
 		} {
 			p.configure(t, map[string]string{key: value})
-			if _, err := p.tryPulumi(
-				t,
-				"up",
-				"--yes",
-				"--skip-preview",
-			); err == nil ||
+			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil ||
 				!strings.Contains(err.Error(), "existing") {
-				t.Errorf("with %s up ends with %v", key, err)
+				t.Errorf("up with %s: got %v, want an error about existing", key, err)
 			}
 			p.configure(t, workload(`{"namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`))
 			p.configure(t, map[string]string{"existingResourceGroup": "false"})
 		}
 		c.arm(t, http.MethodGet, group, "2022-09-01", "")
 		if c.kubectl(t, "get", "pod,sa,ns", "-n", "second", "--output=jsonpath={.items[*].metadata.uid}") != ours {
-			t.Error("what was in the namespace is another")
+			t.Error("the objects in the namespace were replaced")
 		}
 	})
-	t.Run("what the state has lost is taken up again, and what is somebody's is not", func(t *testing.T) {
+	t.Run("adoptObjects", func(t *testing.T) {
 		uid := func() string {
 			return c.kubectl(t, "get", "ns", "second", "--output=jsonpath={.metadata.uid}")
 		}
 		before := uid()
-		const lost = "urn:pulumi:test::keyvault-aks::keyvaultaks:index:WorkloadIdentity$kubernetes:core/v1:Namespace::second-namespace-second"
+		const lost = "urn:pulumi:test::keyvault-aks::keyvaultaks:index:WorkloadIdentity$kubernetes:core/v1:Namespace" +
+			"::second-namespace-second"
 		p.pulumi(t, "state", "delete", lost, "--target-dependents", "--yes")
-		if _, err := p.tryPulumi(
-			t,
-			"up",
-			"--yes",
-			"--skip-preview",
-		); err == nil ||
+		if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil ||
 			!strings.Contains(err.Error(), "adoptObjects") {
-			t.Errorf("up ends with %v", err)
+			t.Errorf("up after the state lost the namespace: got %v, want an error about adoptObjects", err)
 		}
 		p.configure(t, map[string]string{"adoptObjects": "true"})
 		p.pulumi(t, "up", "--yes")
@@ -241,17 +224,17 @@ func TestForeignObjects_AreLeftAlone(t *testing.T) {
 		p.pulumi(t, "up", "--yes")
 		p.pulumi(t, "preview", "--expect-no-changes")
 		if uid() != before {
-			t.Error("the namespace is another")
+			t.Error("the namespace was replaced")
 		}
 		p.configure(t, map[string]string{"adoptObjects": "true"})
 		p.configure(t, workload(`{"existingNamespace":false}`))
 		if _, err := p.tryPulumi(t, "up", "--yes"); err == nil {
-			t.Error("somebody's namespace is adopted")
+			t.Error("up adopted somebody else's namespace")
 		}
 		theirs.want(t, c)
 		p.configure(t, map[string]string{"adoptObjects": "false"})
 	})
-	t.Run("a namespace that is somebody's takes a workload, and loses nothing with it", func(t *testing.T) {
+	t.Run("workload in somebody's namespace", func(t *testing.T) {
 		p.configure(t, workload(`{"testPod":{"name":"second"}}`))
 		p.up(t)
 		theirs.want(t, c)
@@ -260,25 +243,22 @@ func TestForeignObjects_AreLeftAlone(t *testing.T) {
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
 	theirs.want(t, c)
 	if left := c.kubectl(t, "get", "ns", "--output=name"); strings.Contains(left, "namespace/second") {
-		t.Error("the namespace that the stack created is still there")
+		t.Error("destroy left the namespace that the stack created")
 	}
 	c.pulumi(t, "preview", "--expect-no-changes")
 }
 
-// objectsOf are objects by kind and name, without what the cluster's own controllers write.
+// objectsOf has objects by kind and name, without what the cluster's controllers write.
 type objectsOf map[string]string
 
-// ofSomebody returns the objects in the namespace somebody, and itself.
-func (c *cloud) ofSomebody(t *testing.T) objectsOf {
+// foreignObjects returns the namespace somebody and the objects in it.
+func (c *cloud) foreignObjects(t *testing.T) objectsOf {
 	t.Helper()
 	var list struct{ Items []map[string]any }
 	found := objectsOf{}
-	c.get(
-		t,
-		&list,
+	c.get(t, &list,
 		"namespaces,configmaps,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments.apps",
-		"--show-managed-fields",
-	)
+		"--show-managed-fields")
 	for _, o := range list.Items {
 		metadata := o["metadata"].(map[string]any)
 		if metadata["namespace"] != "somebody" && metadata["name"] != "somebody" {
@@ -305,10 +285,10 @@ func (c *cloud) ofSomebody(t *testing.T) objectsOf {
 	return found
 }
 
-// want checks that somebody's objects are as they were.
+// want checks that the objects have not changed.
 func (before objectsOf) want(t *testing.T, c *cloud) {
 	t.Helper()
-	now := c.ofSomebody(t)
+	now := c.foreignObjects(t)
 	var names []string
 	for name := range before {
 		names = append(names, name)
@@ -316,7 +296,7 @@ func (before objectsOf) want(t *testing.T, c *cloud) {
 	slices.Sort(names)
 	for _, name := range names {
 		if now[name] != before[name] {
-			t.Errorf("somebody's %s was\n%s\nand is\n%s", name, before[name], now[name])
+			t.Errorf("%s is\n%s\nwant as before\n%s", name, now[name], before[name])
 		}
 	}
 }

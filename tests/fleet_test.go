@@ -17,13 +17,13 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// fleetSize is how many workloads the file has, and fleetSecrets how many secrets they mount.
+// fleetSize is the number of workloads in the configuration, and fleetSecrets the number of secrets that they mount.
 const fleetSize, fleetSecrets = 50, 10
 
-// fleetWorkload is one in the file. What it has in the cluster is in a namespace of its name.
+// fleetWorkload is a workload in the configuration. Its namespace has its name.
 type fleetWorkload struct {
 	name    string
-	secrets []string // one or two, by the file that each is mounted as
+	secrets []string // one or two; see file
 	pod     bool
 }
 
@@ -34,7 +34,7 @@ func (w fleetWorkload) file(i int) string {
 	return "more/" + w.secrets[i]
 }
 
-// fleetOf are the workloads. Each secret is mounted by several.
+// fleetOf returns workloads. Several mount each secret.
 func fleetOf(size int) (fleet []fleetWorkload) {
 	secret := func(i int) string { return fmt.Sprintf("secret-%02d", i%fleetSecrets) }
 	for i := range size {
@@ -47,7 +47,7 @@ func fleetOf(size int) (fleet []fleetWorkload) {
 	return fleet
 }
 
-// writeFleet writes the configuration of the stack fleet, which is all in one file.
+// writeFleet writes the configuration of the stack fleet.
 func (c *cloud) writeFleet(t *testing.T, fleet []fleetWorkload) {
 	t.Helper()
 	type object = map[string]any
@@ -77,9 +77,8 @@ func (c *cloud) writeFleet(t *testing.T, fleet []fleetWorkload) {
 	}
 }
 
-// TestWorkloads_RemovesOneOfFifty brings fifty workloads up at once, each with a namespace of its own, and then takes
-// one out of the middle of the list: what it had goes, in Azure, in the cluster and in the state, and all else stays as
-// it is, also what comes after it in the list.
+// TestWorkloads_RemovesOneOfFifty brings up fifty workloads, each in its own namespace, and removes one from the middle
+// of the list. All it had must be deleted in Azure, in the cluster and in the state, and nothing else may change.
 func TestWorkloads_RemovesOneOfFifty(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -91,37 +90,37 @@ func TestWorkloads_RemovesOneOfFifty(t *testing.T) {
 
 	grant(t, c, c.outputs(t).VaultID, secretsOfficer)
 
-	t.Run("each workload has what the file says", func(t *testing.T) { c.wantFleet(t, fleet) })
-	t.Run("there is nothing else", func(t *testing.T) { c.isWhole(t) })
-	before := c.fleetHas(t)
+	t.Run("fifty", func(t *testing.T) {
+		c.wantFleet(t, fleet)
+		c.wantComplete(t)
+	})
+	before := c.fleetSnapshot(t)
 	out := fleet[fleetSize/2]
 	rest := slices.DeleteFunc(slices.Clone(fleet), func(w fleetWorkload) bool { return w.name == out.name })
 
-	t.Run("one that is taken out goes, with what is its own and nothing else", func(t *testing.T) {
+	t.Run("remove one", func(t *testing.T) {
 		if !out.pod || len(out.secrets) != 2 {
-			t.Fatalf("%s has not all that a workload can have", out.name)
+			t.Fatalf("%s has no pod or not two secrets, so the test proves less", out.name)
 		}
 		c.writeFleet(t, rest)
 		begin := time.Now()
 		printed, _ := c.up(t, "--stack", "fleet")
-		t.Logf("it went in %s", time.Since(begin).Round(time.Second))
+		t.Logf("removing one took %s", time.Since(begin).Round(time.Second))
 		// Two components, the identity with its credential and two roles, namespace, account, class and pod.
-		if summary := regexp.MustCompile(`Resources:\n( {4}.*\n)+`).
-			FindString(printed); !regexp.MustCompile(`^Resources:\n +- 10 deleted\n +\d+ unchanged\n$`).
-			MatchString(summary) {
-			t.Errorf("up says %s", summary)
+		want := regexp.MustCompile(`^Resources:\n +- 10 deleted\n +\d+ unchanged\n$`)
+		if summary := regexp.MustCompile(`Resources:\n( {4}.*\n)+`).FindString(printed); !want.MatchString(summary) {
+			t.Errorf("up reports %s, want 10 deleted", summary)
 		}
-		wantGone(t, before, c.fleetHas(t), out.name)
+		wantGone(t, before, c.fleetSnapshot(t), out.name)
 	})
-	t.Run("the others are as they were, and there is nothing to do", func(t *testing.T) {
+	t.Run("the others", func(t *testing.T) {
 		c.wantFleet(t, rest)
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
 }
 
-// wantFleet checks of each workload that its identity may read its secrets and nothing else, and is trusted to be its
-// account and no other; that its class is for that identity; and that its pod, where it has one, has its secrets, and
-// no other file.
+// wantFleet checks that each workload's identity may read its secrets and nothing else and trusts its account only,
+// that its class names this identity, and that its pod, if it has one, has the secrets and no other files.
 func (c *cloud) wantFleet(t *testing.T, fleet []fleetWorkload) {
 	t.Helper()
 	outputs := c.outputs(t)
@@ -140,29 +139,30 @@ func (c *cloud) wantFleet(t *testing.T, fleet []fleetWorkload) {
 		is := outputs.Workloads[w.name]
 		if is.ClientID != identity.clientID || is.Namespace != w.name ||
 			clients[w.name+"/"+is.SecretProviderClass] != identity.clientID {
-			t.Errorf("%s has the outputs %+v, and a class for %s", w.name, is, clients[w.name+"/"+is.SecretProviderClass])
+			t.Errorf("%s has the outputs %+v and a class for %s, want namespace %s and client %s", w.name, is,
+				clients[w.name+"/"+is.SecretProviderClass], w.name, identity.clientID)
 		}
 		volumes, _ := filepath.Glob(
 			filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", w.name, "keyvault-test-pod", "*"),
 		)
 		if pod := len(volumes) == 1; pod != w.pod {
-			t.Errorf("%s has the volumes %q", w.name, volumes)
+			t.Errorf("%s has the volumes %q, want one: %t", w.name, volumes, w.pod)
 		} else if !pod {
 			continue
 		}
 		files := filesIn(t, volumes[0])
 		if len(files) != len(w.secrets) {
-			t.Errorf("%s has %d files", w.name, len(files))
+			t.Errorf("%s has %d files, want %d", w.name, len(files), len(w.secrets))
 		}
 		for i, secret := range w.secrets {
 			if string(files[w.file(i)].content) != getSecret(t, vault, secret) {
-				t.Errorf("%s: %s is not what is in the vault", w.name, w.file(i))
+				t.Errorf("%s: file %s does not have the vault's value", w.name, w.file(i))
 			}
 		}
 	}
 }
 
-// classClients are the client ids in the classes of the cluster, by namespace and name.
+// classClients returns the client ids in the cluster's classes by namespace/name.
 func (c *cloud) classClients(t *testing.T) map[string]string {
 	t.Helper()
 	var list struct {
@@ -179,14 +179,14 @@ func (c *cloud) classClients(t *testing.T) map[string]string {
 	return clients
 }
 
-// thing is something in Azure, in the cluster or in the state, as it is there.
+// thing is a resource in Azure, in the cluster or in the state.
 type thing struct {
-	owner string // the workload whose own it is; empty: nobody's
-	is    string
+	owner string // name of its workload; empty if it belongs to none
+	is    string // JSON
 }
 
-// fleetHas is all there is, by where and what it is.
-func (c *cloud) fleetHas(t *testing.T) map[string]thing {
+// fleetSnapshot returns everything in Azure, in the cluster and in the state, by place and name.
+func (c *cloud) fleetSnapshot(t *testing.T) map[string]thing {
 	t.Helper()
 	has := map[string]thing{}
 	put := func(what, owner string, is any) {
@@ -196,7 +196,7 @@ func (c *cloud) fleetHas(t *testing.T) map[string]thing {
 			t.Fatal(err)
 		}
 		if before, ok := has[what]; ok {
-			t.Errorf("%s is there twice: %s and %s", what, before.is, text)
+			t.Errorf("%s exists twice: %s and %s", what, before.is, text)
 		}
 		has[what] = thing{owner, string(text)}
 	}
@@ -247,14 +247,13 @@ func (c *cloud) fleetHas(t *testing.T) map[string]thing {
 			}
 			clear(of)
 		}
-		put("state "+urn, owner(urn[strings.LastIndex(urn, "::")+2:]), settled(one))
+		put("state "+urn, owner(urn[strings.LastIndex(urn, "::")+2:]), normalized(one))
 	}
 	return has
 }
 
-// settled is a resource of the state without what is another each time: what is encrypted, and the order of what it
-// depends on.
-func settled(resource map[string]any) any {
+// normalized returns a resource of the state without what differs each time: ciphertexts and the order of dependencies.
+func normalized(resource map[string]any) any {
 	byName := func(a, b any) int { return strings.Compare(a.(string), b.(string)) }
 	if on, ok := resource["dependencies"].([]any); ok {
 		slices.SortFunc(on, byName)
@@ -284,8 +283,7 @@ func settled(resource map[string]any) any {
 	return resource
 }
 
-// wantGone checks that of what there was before exactly that is gone which was a workload's, and that the rest is as it
-// was.
+// wantGone checks that exactly the workload's things are gone, and that the others have not changed.
 func wantGone(t *testing.T, before, after map[string]thing, workload string) {
 	t.Helper()
 	var gone []string
@@ -299,7 +297,7 @@ func wantGone(t *testing.T, before, after map[string]thing, workload string) {
 		case !ok:
 			t.Errorf("%s is gone", what)
 		case is != was:
-			t.Errorf("%s is not as it was:\n%s", what, firstDifference(was.is, is.is))
+			t.Errorf("%s has changed:\n%s", what, firstDifference(was.is, is.is))
 		}
 	}
 	for what := range after {
@@ -312,8 +310,8 @@ func wantGone(t *testing.T, before, after map[string]thing, workload string) {
 		where, _, _ := strings.Cut(what, " ")
 		count[where]++
 	}
-	// Identity, credential and two roles; namespace, account, class and pod, with what the cluster adds: an account,
-	// default, and its certificates; all of these but the last two, and two components; and what the stack says of it.
+	// In Azure: identity, credential and two roles. In the cluster: namespace, account, class and pod, and the account
+	// default and the certificates that the cluster adds. In the state: all but these two, and two components.
 	if want := map[string]int{"azure": 4, "cluster": 6, "state": 10, "output": 1}; !maps.Equal(count, want) {
 		slices.Sort(gone)
 		t.Errorf("%v are gone, want %v:\n%s", count, want, strings.Join(gone, "\n"))

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// TestInstall_NeedsNoCheckout: what `go install` makes of the local cloud's module, as a module proxy would have it,
-// gets programs and has a pod read its secret, in folders that have nothing of this repository.
+// TestInstall_NeedsNoCheckout checks that `go install` of the local cloud's module from a module proxy works without a
+// checkout: the command builds a program and brings up a pod that reads its secret.
 func TestInstall_NeedsNoCheckout(t *testing.T) {
 	t.Parallel()
 	source := filepath.Join(checkout, "localcloud")
@@ -33,7 +33,7 @@ func TestInstall_NeedsNoCheckout(t *testing.T) {
 	modules, builds := goEnv("GOMODCACHE"), goEnv("GOCACHE")
 	proxy, bin := t.TempDir(), t.TempDir()
 	serveModule(t, proxy, source, released)
-	t.Cleanup(func() { // what go has kept of it, with the list of versions, which it asks for again where there is none
+	t.Cleanup(func() { // Go's module cache, with the list of versions, which Go then downloads again
 		versions := filepath.Join(modules, "cache", "download", released.Path, "@v")
 		left, _ := filepath.Glob(filepath.Join(versions, released.Version+".*"))
 		for _, file := range append(left, filepath.Join(modules, released.String()), filepath.Join(versions, "list")) {
@@ -44,24 +44,18 @@ func TestInstall_NeedsNoCheckout(t *testing.T) {
 	})
 	install := exec.CommandContext(untilEnding(t), "go", "install", released.Path+"/cmd/localcloud@"+released.Version)
 	install.Dir = bin
-	install.Env = append(
-		os.Environ(),
-		"GOBIN="+bin,
-		"GOPROXY=file://"+proxy+",file://"+filepath.Join(modules, "cache", "download"),
-		"GOSUMDB=off",
-		"GOWORK=off",
-		"GOFLAGS=-mod=mod -modcacherw -trimpath -gcflags=all=-dwarf=false -ldflags=-s",
-		"GOMAXPROCS=",
-	)
+	install.Env = append(os.Environ(), "GOBIN="+bin,
+		"GOPROXY=file://"+proxy+",file://"+filepath.Join(modules, "cache", "download"), "GOSUMDB=off", "GOWORK=off",
+		"GOFLAGS=-mod=mod -modcacherw -trimpath -gcflags=all=-dwarf=false -ldflags=-s", "GOMAXPROCS=")
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("go install: %v\n%s", err, out)
 	}
 	installed := filepath.Join(bin, "localcloud")
 
-	// One that takes the linker two seconds stands for all.
+	// A program that links within two seconds stands for all.
 	const program = "pulumi-language-nodejs"
 	cache := t.TempDir()
-	get := func(command string) (path, said string) {
+	get := func(command string) (path, printed string) {
 		cmd := exec.CommandContext(untilEnding(t), command, "programs", "build", program, "--path", "--build")
 		cmd.Dir = t.TempDir()
 		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache, "GOCACHE="+builds)
@@ -75,23 +69,23 @@ func TestInstall_NeedsNoCheckout(t *testing.T) {
 	}
 	path, _ := get(installed)
 	if info, err := os.Stat(path); err != nil || filepath.Base(path) != program || info.Mode()&0o111 == 0 {
-		t.Errorf("what is built is %s, %v", path, err)
+		t.Errorf("programs build prints %s, want the path of the program %s: %v", path, program, err)
 	}
-	if again, said := get(filepath.Join(checkout, "bin", "localcloud")); again != path || said != "" {
-		t.Errorf("a checkout does not find what is built, %s, but has %s and says %s", path, again, said)
+	if again, printed := get(filepath.Join(checkout, "bin", "localcloud")); again != path || printed != "" {
+		t.Errorf("the command of a checkout finds %s and prints %q, want the built %s", again, printed, path)
 	}
-	if left, _ := filepath.Glob(filepath.Join(cache, "keyvault-aks", "*")); len(left) != 2 { // and the lock
-		t.Errorf("in the cache: %v", left)
+	if left, _ := filepath.Glob(filepath.Join(cache, "keyvault-aks", "*")); len(left) != 2 {
+		t.Errorf("the cache has %v, want the program and the lock", left)
 	}
 
-	c := newCloud(t) // whose project is a folder with a program that is built, and its configuration
+	c := newCloud(t)
 	c.program = installed
 	if _, read := c.up(t, "--node", "stand-in"); !strings.Contains(read, "my-secret") {
-		t.Errorf("the pod reads %s", read)
+		t.Errorf("the pod reads %s, want my-secret", read)
 	}
 }
 
-// serveModule makes a folder a module proxy (https://go.dev/ref/mod#goproxy-protocol) that has a module.
+// serveModule turns a folder into a module proxy (https://go.dev/ref/mod#goproxy-protocol) with one module.
 func serveModule(t *testing.T, proxy, source string, m module.Version) {
 	t.Helper()
 	at := filepath.Join(proxy, filepath.FromSlash(m.Path), "@v")

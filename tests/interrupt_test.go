@@ -14,11 +14,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// wasInterrupted finds what a command says that was.
+// wasInterrupted matches the output of an interrupted command.
 var wasInterrupted = regexp.MustCompile(`signal: |interrupt|context canceled`)
 
-// TestScenario_InterruptedTestsLeaveNothing runs a test of this package in a process of its own and has it interrupted as a terminal does, at any
-// moment from when its local cloud answers, while its stack comes up. It has to fail and to leave nothing.
+// TestScenario_InterruptedTestsLeaveNothing runs a test of this package in its own process and interrupts it as a
+// terminal does, at a random moment while its stack comes up. The test must fail and leave nothing.
 func TestScenario_InterruptedTestsLeaveNothing(t *testing.T) {
 	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {
 		self, err := os.Executable()
@@ -40,7 +40,7 @@ func TestScenario_InterruptedTestsLeaveNothing(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { // where the test ends before it waits
+		defer func() { // if this test fails before it waits
 			if cmd.ProcessState == nil {
 				_ = interrupt()
 				_ = cmd.Wait()
@@ -54,15 +54,15 @@ func TestScenario_InterruptedTestsLeaveNothing(t *testing.T) {
 		if long() {
 			most = 12 * time.Second
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(most)))) // any moment, not an event
+		time.Sleep(time.Duration(random.Int64N(int64(most)))) // a random moment; no event to wait for
 		if err := interrupt(); err != nil {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); err == nil || !wasInterrupted.Match(printed.Bytes()) {
 			t.Errorf("the test was not interrupted: %v\n%s", err, printed.Bytes())
 		}
-		if left := traces(dir); len(left) > 0 || bytes.Contains(printed.Bytes(), []byte(leftBehind)) {
-			t.Errorf("this is left: %q\n%s", left, printed.Bytes())
+		if left := leftovers(dir); len(left) > 0 || bytes.Contains(printed.Bytes(), []byte(leftBehind)) {
+			t.Errorf("the interrupted test left %q\n%s", left, printed.Bytes())
 		}
 	})
 }

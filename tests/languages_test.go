@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestLanguages_RunOtherPrograms has `up --project` run programs that are not this repository's, without a stack's configuration.
+// TestLanguages_RunOtherPrograms checks that up runs programs in YAML, Go and TypeScript that have no configuration.
 func TestLanguages_RunOtherPrograms(t *testing.T) {
 	for language, install := range map[string][]string{
 		"yaml": nil, "go": nil, "typescript": {"npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"},
@@ -17,7 +17,7 @@ func TestLanguages_RunOtherPrograms(t *testing.T) {
 			t.Parallel()
 			c := newCloud(t)
 			c.project = filepath.Join(checkout, "tests", "programs", "small", language)
-			if language != "go" { // which a folder without its go.mod does not have
+			if language != "go" { // the Go program has no go.mod and only builds in its place
 				folder := filepath.Join(t.TempDir(), "small")
 				if err := os.CopyFS(folder, os.DirFS(c.project)); err != nil {
 					t.Fatal(err)
@@ -26,17 +26,16 @@ func TestLanguages_RunOtherPrograms(t *testing.T) {
 			}
 			if len(install) > 0 {
 				if _, err := exec.LookPath(install[0]); err != nil {
-					t.Skipf("its packages are installed by %s, which is not here: %v", install[0], err)
+					t.Skipf("%s, which installs the program's packages, is not here: %v", install[0], err)
 				}
-				if out, err := c.command(t, "up").
-					CombinedOutput(); err == nil || strings.Count(string(out), "\n") != 1 ||
-					!strings.Contains(string(out), "npm install") {
-					t.Errorf("without its packages: %v\n%s", err, out)
+				out, err := c.command(t, "up").CombinedOutput()
+				if err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "npm install") {
+					t.Errorf("up without packages: got %v, want one line about npm install\n%s", err, out)
 				}
 				cmd := exec.CommandContext(untilEnding(t), install[0], install[1:]...)
 				cmd.Dir = c.project
 				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Skipf("its packages cannot be had: %v\n%s", err, out)
+					t.Skipf("the program's packages cannot be installed: %v\n%s", err, out)
 				}
 			}
 			up := func(args ...string) string {
@@ -46,16 +45,15 @@ func TestLanguages_RunOtherPrograms(t *testing.T) {
 				}
 				return string(out)
 			}
-			if said := up(); !strings.Contains(said, `"hello"`) || !strings.Contains(said, " created\n") {
-				t.Errorf("the first time it says\n%s", said)
+			if out := up(); !strings.Contains(out, `"hello"`) || !strings.Contains(out, " created\n") {
+				t.Errorf("the first up prints\n%s", out)
 			}
-			if said := up(); !strings.Contains(said, " unchanged\n") || strings.Contains(said, "created\n") ||
-				strings.Contains(said, "updated\n") ||
-				strings.Contains(said, "replaced\n") {
-				t.Errorf("the second time it says\n%s", said)
+			if out := up(); !strings.Contains(out, " unchanged\n") || strings.Contains(out, "created\n") ||
+				strings.Contains(out, "updated\n") || strings.Contains(out, "replaced\n") {
+				t.Errorf("the second up prints\n%s", out)
 			}
-			if said := up("--config", "text=set by hand"); !strings.Contains(said, `"set by hand"`) {
-				t.Errorf("with another text it says\n%s", said)
+			if out := up("--config", "text=set by hand"); !strings.Contains(out, `"set by hand"`) {
+				t.Errorf("up with another text prints\n%s", out)
 			}
 			out, err := c.command(t, "down").CombinedOutput()
 			if err != nil || !strings.Contains(string(out), " deleted\n") ||
@@ -66,7 +64,7 @@ func TestLanguages_RunOtherPrograms(t *testing.T) {
 	}
 }
 
-// TestLanguages_ReportMistakes: what is wrong in another program, and where.
+// TestLanguages_ReportMistakes checks that up reports a mistake in another program and its line.
 func TestLanguages_ReportMistakes(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -77,6 +75,6 @@ func TestLanguages_ReportMistakes(t *testing.T) {
 	}
 	out, err := c.command(t, "up", "--node", "stand-in").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "Pulumi.yaml line 4") || !strings.Contains(string(out), `"nowhere"`) {
-		t.Errorf("up: %v\n%s", err, out)
+		t.Errorf("up: got %v, want an error with line 4 and nowhere\n%s", err, out)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestSecretMount_WaitsForItsKind has the cluster's add-on bring the kind SecretProviderClass after the
-// class is first tried, and later than the Kubernetes provider waits for a kind by itself.
+// TestSecretMount_WaitsForItsKind checks that up waits for the kind SecretProviderClass, which the cluster's add-on
+// installs later than the Kubernetes provider itself would wait.
 func TestSecretMount_WaitsForItsKind(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -32,10 +32,10 @@ func TestSecretMount_WaitsForItsKind(t *testing.T) {
 		}
 	})
 	if err != nil || !waited {
-		t.Fatalf("up waited: %t, and ends with %v\n%s", waited, err, printed)
+		t.Fatalf("up waited for the kind: %t, error: %v\n%s", waited, err, printed)
 	}
 	if lastLine == "" {
-		t.Error("the pod reads nothing")
+		t.Error("the pod does not read the secret")
 	}
-	c.isWhole(t)
+	c.wantComplete(t)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestStop_KeepsState starts a local cloud in a folder without a program, makes something in it, and has it again
-// after a stop, by `start` and by `run`, at the address of before.
+// TestStop_KeepsState checks that a local cloud without a program keeps its resources, address and credentials when it
+// is stopped and started again, by `start` and by `run`.
 func TestStop_KeepsState(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -24,22 +24,22 @@ func TestStop_KeepsState(t *testing.T) {
 	localcloud := func(args ...string) string {
 		t.Helper()
 		out, err := c.command(t, args...).CombinedOutput()
-		c.said.Write(out)
+		c.printed.Write(out)
 		if err != nil {
 			t.Fatalf("localcloud %s: %v\n%s", args[0], err, out)
 		}
 		return string(out)
 	}
-	if out, err := c.command(t, "up", "--node=stand-in").
-		CombinedOutput(); err == nil ||
-		!bytes.Contains(out, []byte("Pulumi.yaml")) {
-		t.Errorf("up without a program: %v\n%s", err, out)
+	out, err := c.command(t, "up", "--node=stand-in").CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte("Pulumi.yaml")) {
+		t.Errorf("up without a program: got %v, want an error about Pulumi.yaml\n%s", err, out)
 	}
 	localcloud("start", "--node=stand-in")
 	before := c.running(t)
-	group := "https://management.azure.com/subscriptions/" + before.Credentials.SubscriptionID + "/resourceGroups/kept?api-version=2022-09-01"
-	if status, said := c.request(t, http.MethodPut, group, `{"location": "westeurope"}`); status != http.StatusCreated {
-		t.Fatalf("the resource group: %d %s", status, said)
+	group := "https://management.azure.com/subscriptions/" + before.Credentials.SubscriptionID +
+		"/resourceGroups/kept?api-version=2022-09-01"
+	if status, body := c.request(t, http.MethodPut, group, `{"location": "westeurope"}`); status != http.StatusCreated {
+		t.Fatalf("creating the resource group: %d %s", status, body)
 	}
 	for _, again := range [][]string{{"start"}, {"run", "--", "true"}} {
 		localcloud("stop")
@@ -51,28 +51,22 @@ func TestStop_KeepsState(t *testing.T) {
 		}
 		localcloud(again...)
 		if now := c.running(t); now.Proxy != before.Proxy || now.Credentials != before.Credentials || now.PID == before.PID {
-			t.Errorf("after %s it is %v, and was %v", again[0], now, before)
+			t.Errorf("after %s the cloud is %v, want another process with the address and credentials of %v", again[0], now,
+				before)
 		}
-		if status, said := c.request(t, http.MethodGet, group, ""); status != http.StatusOK {
-			t.Errorf("the resource group after %s: %d %s", again[0], status, said)
+		if status, body := c.request(t, http.MethodGet, group, ""); status != http.StatusOK {
+			t.Errorf("the resource group after %s: %d %s", again[0], status, body)
 		}
 	}
-	// A program finds its stacks in the cloud's backend, and none selected that it does not have.
-	if out := localcloud(
-		"run",
-		"--",
-		"sh",
-		"-c",
-		`pulumi stack ls --all --json; echo "[$PULUMI_STACK]"`,
-	); !strings.Contains(
-		out,
-		"[]\n[]",
-	) {
-		t.Errorf("run printed\n%s", out)
+	// The backend has no stack, and none is selected.
+	printed := localcloud("run", "--", "sh", "-c", `pulumi stack ls --all --json; echo "[$PULUMI_STACK]"`)
+	if !strings.Contains(printed, "[]\n[]") {
+		t.Errorf("run printed\n%s\nwant no stacks", printed)
 	}
 }
 
-// TestLocalcloudtest_CleansUpAfterKilledTest kills the process of the next test while its stacks come up.
+// TestLocalcloudtest_CleansUpAfterKilledTest kills the process of TestLocalcloudtest_RunsCloudsSideBySide while its
+// stacks come up, and checks that its clouds disappear.
 func TestLocalcloudtest_CleansUpAfterKilledTest(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
@@ -106,18 +100,18 @@ func TestLocalcloudtest_CleansUpAfterKilledTest(t *testing.T) {
 		left = append(left, processesWith(dir+"/")...)
 		return len(left) == 0
 	})
-	time.Sleep(2 * time.Second) // for who would write into the folder again: an engine that still runs
+	time.Sleep(2 * time.Second) // an engine that still ran would write to the folder again
 	if left, _ = filepath.Glob(clouds); len(left) > 0 {
-		t.Errorf("this is left: %q", left)
+		t.Errorf("the killed test left %q", left)
 	}
 }
 
-// TestLocalcloudtest_RunsCloudsSideBySide brings a program that imports the components up in two clouds at once, as the
-// tests of other repositories do, and takes nothing down: the clouds are gone with their tests.
+// TestLocalcloudtest_RunsCloudsSideBySide brings a program up in two clouds at once, as tests of other repositories do.
+// The clouds must disappear with their tests, without a destroy.
 func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
 	t.Parallel()
 	clouds := make([]*localcloudtest.Cloud, 2)
-	// Parallel subtests would each wait for a place until all other tests have had theirs.
+	// Parallel subtests would wait for all other parallel tests.
 	var side sync.WaitGroup
 	for i := range clouds {
 		side.Go(func() {
@@ -152,7 +146,7 @@ func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
 					cloud.Path(localcloudtest.ClustersDir, "*", "pods", "keyvault-ns", "keyvault-test-pod", "*", "my-secret"),
 				)
 				if err != nil || len(mounted) != 1 {
-					t.Errorf("the pod has mounted %q: %v", mounted, err)
+					t.Errorf("the pod has the files %q, want one: %v", mounted, err)
 				}
 			})
 		})
@@ -171,8 +165,8 @@ func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
 	}
 }
 
-// TestLocalcloudtest_AcceptsLeftStackFile makes a stack of the same name in two clouds, one after the other: the engine
-// leaves Pulumi.test.yaml in the program's folder.
+// TestLocalcloudtest_AcceptsLeftStackFile creates a stack of the same name in two clouds, one after the other, although
+// the engine leaves Pulumi.test.yaml in the program's folder.
 func TestLocalcloudtest_AcceptsLeftStackFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -187,11 +181,11 @@ func TestLocalcloudtest_AcceptsLeftStackFile(t *testing.T) {
 			cmd := cloud.Program(t.Context(), "pulumi", "stack", "init", "test")
 			cmd.Dir = dir
 			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
+				t.Fatalf("stack init: %v\n%s", err, out)
 			}
 		})
 	}
 	if _, err := os.Stat(filepath.Join(dir, "Pulumi.test.yaml")); err != nil {
-		t.Errorf("nothing was left: %v", err)
+		t.Errorf("the engine left no stack file, so the test proves nothing: %v", err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestManifests_MatchKubernetesSchemas holds the golden manifests of the components against Kubernetes' own schema and that of the
-// SecretProviderClass. A field that they do not have is a mistake, too.
+// TestManifests_MatchKubernetesSchemas validates the golden manifests of the components against the schemas of
+// Kubernetes and SecretProviderClass. Unknown fields are errors.
 func TestManifests_MatchKubernetesSchemas(t *testing.T) {
 	t.Parallel()
 	manifests, err := filepath.Glob(filepath.Join(checkout, "components", "testdata", "golden", "*.yaml"))
@@ -43,9 +43,10 @@ func TestManifests_MatchKubernetesSchemas(t *testing.T) {
 			}
 		}
 	}
-	wrong := `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "imagine": "x"}]}}`
+	wrong := `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+		"spec": {"containers": [{"name": "c", "imagine": "x"}]}}`
 	if result := v.Validate("wrong", readCloser{strings.NewReader(wrong)}); result[0].Status != validator.Invalid {
-		t.Errorf("a field that Kubernetes does not know is not noticed: %v", result[0].Err)
+		t.Errorf("validation of a manifest with an unknown field: got %v, want invalid", result[0].Err)
 	}
 }
 
@@ -53,7 +54,7 @@ type readCloser struct{ *strings.Reader }
 
 func (readCloser) Close() error { return nil }
 
-// moduleFile reads a file of a module that the local cloud builds.
+// moduleFile reads a file of a module that the local cloud pins.
 func moduleFile(t *testing.T, pins, module, file string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
@@ -84,16 +85,14 @@ func writeSchema(t *testing.T, dir, name string, schema any) {
 	}
 }
 
-// kubernetesSchemas makes schemas of definitions of the API that the local cloud's API server has.
+// kubernetesSchemas writes the schemas of some kinds, from the API definitions of the local cloud's API server.
 func kubernetesSchemas(t *testing.T, dir string, kinds map[string]string) {
 	t.Helper()
 	var api struct {
 		Definitions map[string]map[string]any `json:"definitions"`
 	}
-	if err := json.Unmarshal(
-		moduleFile(t, "kubernetes", "k8s.io/kubernetes", "api/openapi-spec/swagger.json"),
-		&api,
-	); err != nil {
+	content := moduleFile(t, "kubernetes", "k8s.io/kubernetes", "api/openapi-spec/swagger.json")
+	if err := json.Unmarshal(content, &api); err != nil {
 		t.Fatal(err)
 	}
 	for _, definition := range api.Definitions {
@@ -109,13 +108,13 @@ func kubernetesSchemas(t *testing.T, dir string, kinds map[string]string) {
 	writeSchema(t, dir, "_definitions", api)
 	for file, kind := range kinds {
 		if api.Definitions[kind] == nil {
-			t.Fatalf("Kubernetes has no %s", kind)
+			t.Fatalf("Kubernetes has no kind %s", kind)
 		}
 		writeSchema(t, dir, file, map[string]any{"$ref": "_definitions.json#/definitions/" + kind})
 	}
 }
 
-// classSchema makes a schema of the SecretProviderClass's definition.
+// classSchema writes the schema of SecretProviderClass from its custom resource definition.
 func classSchema(t *testing.T, dir string) {
 	t.Helper()
 	var crd struct {
@@ -128,12 +127,8 @@ func classSchema(t *testing.T, dir string) {
 			}
 		}
 	}
-	content := moduleFile(
-		t,
-		"secrets-store-csi-driver",
-		"sigs.k8s.io/secrets-store-csi-driver",
-		"deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml",
-	)
+	content := moduleFile(t, "secrets-store-csi-driver", "sigs.k8s.io/secrets-store-csi-driver",
+		"deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml")
 	if err := yaml.Unmarshal(content, &crd); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +139,7 @@ func classSchema(t *testing.T, dir string) {
 	}
 }
 
-// closeObjects lets no object have properties that its schema does not list.
+// closeObjects makes a schema reject properties that it does not list.
 func closeObjects(schema map[string]any) {
 	properties, _ := schema["properties"].(map[string]any)
 	for name, property := range properties {

@@ -21,15 +21,14 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// mountedObject is an object of a mount that programs/mounts has made up.
+// mountedObject is an object of a mount that programs/mounts generated.
 type mountedObject struct {
 	Type, Name, File, Version, Encoding, FilePermission string
 	VersionHistory                                      int
 }
 
-// TestSecretMount_MatchesFilesOfRealProvider makes up mounts that the component accepts and holds the
-// folders that the Azure provider fills for them against what they say, and against the vault. MOUNTS_SEED repeats a
-// run.
+// TestSecretMount_MatchesFilesOfRealProvider generates mounts that the component accepts, and compares the files that
+// the Azure provider writes for them with the mounts and the vault. MOUNTS_SEED repeats a run.
 func TestSecretMount_MatchesFilesOfRealProvider(t *testing.T) {
 	t.Parallel()
 	seed := int(time.Now().UnixNano() % 1_000_000)
@@ -64,13 +63,13 @@ func TestSecretMount_MatchesFilesOfRealProvider(t *testing.T) {
 	}
 	p.outputs(t, &outputs)
 	if len(outputs.Mounts) != 40 {
-		t.Fatalf("there are %d mounts", len(outputs.Mounts))
+		t.Fatalf("the program has %d mounts, want 40", len(outputs.Mounts))
 	}
 	count := 0
 	for pod, mount := range outputs.Mounts {
 		volumes, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "mounts", pod, "*"))
 		if err != nil || len(volumes) != 1 {
-			t.Fatalf("%s has the volumes %q: %v", pod, volumes, err)
+			t.Fatalf("pod %s has the volumes %q, want one: %v", pod, volumes, err)
 		}
 		want, newest := map[string]mountedFile{}, []string{}
 		for _, o := range mount.Objects {
@@ -81,23 +80,23 @@ func TestSecretMount_MatchesFilesOfRealProvider(t *testing.T) {
 		}
 		slices.Sort(newest)
 		if !slices.Equal(newest, mount.Files) {
-			t.Errorf("%s: Files says %q", pod, mount.Files)
+			t.Errorf("%s: the output Files is %q, want %q", pod, mount.Files, newest)
 		}
 		got := filesIn(t, volumes[0])
 		for file, is := range want {
 			if one, ok := got[file]; !ok || !bytes.Equal(one.content, is.content) || one.mode != is.mode {
-				t.Errorf("%s: %q is there: %t, is the vault's: %t, has the mode %o, want %o; objects %+v",
+				t.Errorf("%s: file %q exists: %t, has the vault's value: %t, has mode %o, want %o; objects %+v",
 					pod, file, ok, bytes.Equal(one.content, is.content), one.mode, is.mode, mount.Objects)
 			}
 		}
 		for file := range got {
 			if _, ok := want[file]; !ok {
-				t.Errorf("%s: %q is there too; objects %+v", pod, file, mount.Objects)
+				t.Errorf("%s: unwanted file %q; objects %+v", pod, file, mount.Objects)
 			}
 		}
 		count += len(got)
 	}
-	t.Logf("%d files are as they should be", count)
+	t.Logf("compared %d files", count)
 }
 
 type mountedFile struct {
@@ -105,7 +104,7 @@ type mountedFile struct {
 	mode    fs.FileMode
 }
 
-// filesIn are the files that a container would see in a volume.
+// filesIn returns the files that a container would see in a volume.
 func filesIn(t *testing.T, volume string) map[string]mountedFile {
 	t.Helper()
 	found := map[string]mountedFile{}
@@ -117,7 +116,7 @@ func filesIn(t *testing.T, volume string) map[string]mountedFile {
 		}
 		for _, entry := range entries {
 			name := filepath.Join(below, entry.Name())
-			if strings.HasPrefix(name, "..") { // the writer's own
+			if strings.HasPrefix(name, "..") { // the atomic writer's own files
 				continue
 			}
 			info, err := os.Stat(filepath.Join(volume, name))
@@ -141,14 +140,14 @@ func filesIn(t *testing.T, volume string) map[string]mountedFile {
 
 // filled is a vault with objects of several versions.
 type filled struct {
-	versions map[string]map[string][]string // the newest first, by name, by type
-	contents map[string][]byte              // as a file without encoding, by type/name/version
+	versions map[string]map[string][]string // by type and name, the newest first
+	contents map[string][]byte              // by type/name/version: the file's content without encoding
 }
 
 const versionsOfEach = 3
 
-// fillVault makes secrets that are hexadecimal digits and base64 at once, certificates, and keys. The provider orders
-// versions by the second in which they were made, so the rounds wait for the next one.
+// fillVault creates versions of certificates, keys, and secrets that are valid as hex and as base64. The provider
+// orders versions by the second of their creation, so the rounds are a second apart.
 func fillVault(t *testing.T, c *cloud, uri string, secrets *azsecrets.Client, keys *azkeys.Client) *filled {
 	t.Helper()
 	v := &filled{
@@ -161,11 +160,8 @@ func fillVault(t *testing.T, c *cloud, uri string, secrets *azsecrets.Client, ke
 	}
 	for round := range versionsOfEach {
 		for i, name := range []string{"a", "b", "1", "null", "true", "-"} {
-			value := hex.EncodeToString(
-				bytes.Repeat([]byte{byte(16*round + i + 1)}, 6),
-			) + "0a" + hex.EncodeToString(
-				[]byte(name),
-			)
+			digits := hex.EncodeToString(bytes.Repeat([]byte{byte(16*round + i + 1)}, 6))
+			value := digits + "0a" + hex.EncodeToString([]byte(name))
 			value += strings.Repeat("0", (8-len(value)%8)%8)
 			made, err := secrets.SetSecret(t.Context(), name, azsecrets.SetSecretParameters{Value: &value}, nil)
 			if err != nil {
@@ -196,7 +192,7 @@ func fillVault(t *testing.T, c *cloud, uri string, secrets *azsecrets.Client, ke
 	return v
 }
 
-// files are those that a mount has for an object.
+// files returns the files that a mount must have for an object.
 func (v *filled) files(o mountedObject) map[string]mountedFile {
 	mode := fs.FileMode(0o644)
 	if o.FilePermission != "" {

@@ -17,22 +17,22 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 )
 
-// guide is what somebody has made with az and kubectl who followed Microsoft's guide
+// guide has the resources of Microsoft's guide, which somebody created with az and kubectl
 // (https://learn.microsoft.com/azure/aks/csi-secrets-store-identity-access).
 type guide struct {
 	*cloud
 	group, vault, cluster, pool, identity, credential string // ARM ids
-	secretsRole, keysRole                             string // those of the assignments
-	kubeconfig                                        string // its file
+	secretsRole, keysRole                             string // ARM ids of the role assignments
+	kubeconfig                                        string // name of the file
 }
 
 const (
 	guideSecret    = "MyAKSExampleSecret"
-	guideDNSPrefix = "myAKSClust-myResourceGroup-1c0d5b" // as az makes it of names and subscription
+	guideDNSPrefix = "myAKSClust-myResourceGroup-1c0d5b" // az derives it from names and subscription
 	guidePod       = "busybox-secrets-store-inline-wi"
 )
 
-// guideObjects are those of the guide but for the pod, with places for the client, vault and tenant.
+// guideObjects are the guide's objects without the pod, with verbs for the client, vault and tenant.
 const guideObjects = `
 apiVersion: v1
 kind: Namespace
@@ -65,7 +65,7 @@ spec:
     tenantId: %[3]s
 `
 
-// guidePods are the guide's pod under another name.
+// guidePods is the guide's pod, with a verb for its name.
 const guidePods = `
 ---
 apiVersion: v1
@@ -84,7 +84,7 @@ spec:
       csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: azure-kvname-wi}}
 `
 
-// newGuide follows the guide: az makes these requests.
+// newGuide follows the guide with the requests that az sends.
 func newGuide(t *testing.T, c *cloud) *guide {
 	t.Helper()
 	r := c.running(t)
@@ -107,27 +107,25 @@ func newGuide(t *testing.T, c *cloud) *guide {
 	// --enable-workload-identity --enable-secret-rotation --generate-ssh-keys
 	c.arm(t, http.MethodPut, g.cluster, "2024-09-01", `{"location": "eastus", "identity": {"type": "SystemAssigned"},
 		"sku": {"name": "Base", "tier": "Free"}, "properties": {"dnsPrefix": "`+guideDNSPrefix+`", "enableRBAC": true,
-			"agentPoolProfiles": [{"name": "nodepool1", "count": 1, "vmSize": "Standard_D2s_v5", "osType": "Linux", "mode": "System",
-				"type": "VirtualMachineScaleSets", "enableNodePublicIP": false, "enableFIPS": false, "upgradeSettings": {}}],
-			"linuxProfile": {"adminUsername": "azureuser", "ssh": {"publicKeys": [{"keyData": "ssh-rsa AAAAB3NzaC1yc2E= azureuser"}]}},
-			"windowsProfile": {"adminUsername": "azureuser", "enableCSIProxy": true}, "servicePrincipalProfile": {"clientId": "msi"},
+			"agentPoolProfiles": [{"name": "nodepool1", "count": 1, "vmSize": "Standard_D2s_v5", "osType": "Linux",
+				"mode": "System", "type": "VirtualMachineScaleSets", "enableNodePublicIP": false, "enableFIPS": false,
+				"upgradeSettings": {}}],
+			"linuxProfile": {"adminUsername": "azureuser",
+				"ssh": {"publicKeys": [{"keyData": "ssh-rsa AAAAB3NzaC1yc2E= azureuser"}]}},
+			"windowsProfile": {"adminUsername": "azureuser", "enableCSIProxy": true},
+			"servicePrincipalProfile": {"clientId": "msi"},
 			"addonProfiles": {"azureKeyvaultSecretsProvider": {"enabled": true,
 				"config": {"enableSecretRotation": "true", "rotationPollInterval": "2m"}}},
 			"oidcIssuerProfile": {"enabled": true}, "securityProfile": {"workloadIdentity": {"enabled": true}},
 			"disableLocalAccounts": false, "storageProfile": {}, "networkProfile": {"networkPlugin": "azure",
 				"networkPluginMode": "overlay", "loadBalancerSku": "standard", "outboundType": "loadBalancer"}}}`)
 	// az keyvault create --enable-rbac-authorization
-	c.arm(
-		t,
-		http.MethodPut,
-		g.vault,
-		"2024-11-01",
-		fmt.Sprintf(`{"location": "eastus", "tags": {}, "properties": {"tenantId": %q,
-		"sku": {"family": "A", "name": "standard"}, "accessPolicies": [], "enabledForDeployment": false, "enabledForDiskEncryption": false,
-		"enabledForTemplateDeployment": false, "enableSoftDelete": true, "softDeleteRetentionInDays": 90,
-		"enableRbacAuthorization": true, "publicNetworkAccess": "Enabled"}}`, r.Credentials.TenantID),
-	)
-	grant(t, c, g.vault, secretsOfficer, cryptoOfficer) // az role assignment create, to be allowed what follows
+	c.arm(t, http.MethodPut, g.vault, "2024-11-01", fmt.Sprintf(`{"location": "eastus", "tags": {}, "properties": {
+		"tenantId": %q, "sku": {"family": "A", "name": "standard"}, "accessPolicies": [], "enabledForDeployment": false,
+		"enabledForDiskEncryption": false, "enabledForTemplateDeployment": false, "enableSoftDelete": true,
+		"softDeleteRetentionInDays": 90, "enableRbacAuthorization": true, "publicNetworkAccess": "Enabled"}}`,
+		r.Credentials.TenantID))
+	grant(t, c, g.vault, secretsOfficer, cryptoOfficer) // az role assignment create, which the next commands require
 	secrets, keys := vaultClients(t, c, "https://mykeyvault4711.vault.azure.net/")
 	setSecret(t, secrets, "ExampleSecret", guideSecret)                                // az keyvault secret set
 	if _, err := keys.CreateKey(t.Context(), "ExampleKey", azkeys.CreateKeyParameters{ // az keyvault key create
@@ -138,35 +136,27 @@ func newGuide(t *testing.T, c *cloud) *guide {
 	// az identity create, az role assignment create
 	made := c.arm(t, http.MethodPut, g.identity, "2023-01-31", `{"location": "eastus"}`)["properties"].(map[string]any)
 	for assignment, role := range map[string]string{g.secretsRole: secretsUser, g.keysRole: vaultReader} {
-		c.arm(
-			t,
-			http.MethodPut,
-			assignment,
-			"2022-04-01",
-			fmt.Sprintf(`{"properties": {"principalId": %q, "principalType": "ServicePrincipal",
-			"roleDefinitionId": "%s/providers/Microsoft.Authorization/roleDefinitions/%s"}}`, made["principalId"], subscription, role),
-		)
+		c.arm(t, http.MethodPut, assignment, "2022-04-01", fmt.Sprintf(`{"properties": {
+			"principalId": %q, "principalType": "ServicePrincipal",
+			"roleDefinitionId": "%s/providers/Microsoft.Authorization/roleDefinitions/%s"}}`,
+			made["principalId"], subscription, role))
 	}
 	var issuer any
-	eventually(t, "the cluster is there", func() bool {
+	eventually(t, "the cluster is created", func() bool {
 		cluster := c.arm(t, http.MethodGet, g.cluster, "2024-09-01", "")["properties"].(map[string]any)
 		issuer = cluster["oidcIssuerProfile"].(map[string]any)["issuerURL"]
 		return cluster["provisioningState"] == "Succeeded"
 	})
-	// az aks nodepool add; this pool stays az's
-	c.arm(
-		t,
-		http.MethodPut,
-		g.pool,
-		"2024-09-01",
-		`{"properties": {"count": 1, "vmSize": "Standard_D2s_v5", "osType": "Linux",
-		"type": "VirtualMachineScaleSets", "mode": "User", "enableNodePublicIP": false, "upgradeSettings": {}}}`,
-	)
+	// az aks nodepool add; Pulumi does not manage this pool
+	c.arm(t, http.MethodPut, g.pool, "2024-09-01", `{"properties": {"count": 1, "vmSize": "Standard_D2s_v5",
+		"osType": "Linux", "type": "VirtualMachineScaleSets", "mode": "User", "enableNodePublicIP": false,
+		"upgradeSettings": {}}}`)
 	// az identity federated-credential create
 	c.arm(t, http.MethodPut, g.credential, "2023-01-31", fmt.Sprintf(`{"properties": {"issuer": %q,
 		"subject": "system:serviceaccount:apps:workload-identity-sa", "audiences": ["api://AzureADTokenExchange"]}}`, issuer))
 	// az aks get-credentials
-	credentials := c.arm(t, http.MethodPost, g.cluster+"/listClusterUserCredential", "2024-09-01", "")["kubeconfigs"].([]any)
+	listed := c.arm(t, http.MethodPost, g.cluster+"/listClusterUserCredential", "2024-09-01", "")
+	credentials := listed["kubeconfigs"].([]any)
 	kubeconfig, err := base64.StdEncoding.DecodeString(credentials[0].(map[string]any)["value"].(string))
 	if err == nil {
 		err = os.WriteFile(g.kubeconfig, kubeconfig, 0o600)
@@ -174,18 +164,8 @@ func newGuide(t *testing.T, c *cloud) *guide {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.apply(
-		t,
-		fmt.Sprintf(
-			guideObjects,
-			made["clientId"],
-			"mykeyvault4711",
-			r.Credentials.TenantID,
-		)+fmt.Sprintf(
-			guidePods,
-			guidePod,
-		),
-	)
+	g.apply(t, fmt.Sprintf(guideObjects, made["clientId"], "mykeyvault4711", r.Credentials.TenantID)+
+		fmt.Sprintf(guidePods, guidePod))
 	g.kubectl(t, "wait", "--for=condition=Ready", "pod/"+guidePod, "--timeout=90s")
 	return g
 }
@@ -197,14 +177,14 @@ func (g *guide) apply(t *testing.T, manifests string) {
 	}
 }
 
-// wantMounted fails the test unless a pod that starts now has the secret.
+// wantMounted checks that a new pod reads the secret.
 func (g *guide) wantMounted(t *testing.T) {
 	t.Helper()
 	const another = "another"
 	g.apply(t, fmt.Sprintf(guidePods, another))
 	g.kubectl(t, "wait", "--for=condition=Ready", "pod/"+another, "--timeout=90s")
 	if read := g.kubectl(t, "exec", another, "--", "cat", "/mnt/secrets-store/ExampleSecret"); read != guideSecret {
-		t.Error("a pod that starts now has another secret")
+		t.Error("a new pod does not read the secret")
 	}
 	g.kubectl(t, "delete", "pod", another)
 }
@@ -214,9 +194,9 @@ func (g *guide) kubectl(t *testing.T, args ...string) string {
 	return g.cloud.kubectl(t, append([]string{"--kubeconfig", g.kubeconfig, "--namespace", "apps"}, args...)...)
 }
 
-// has is all that there is of the guide, by ARM id or by kind and name, with what distinguishes each from another one
-// of the same name, and what the pod reads.
-func (g *guide) has(t *testing.T) map[string]string {
+// snapshot returns all resources of the guide by ARM id or kind/name, each with what distinguishes it from another with
+// the same name, and what the pod reads.
+func (g *guide) snapshot(t *testing.T) map[string]string {
 	t.Helper()
 	has := map[string]string{}
 	for _, id := range g.resources(t) {
@@ -225,14 +205,15 @@ func (g *guide) has(t *testing.T) map[string]string {
 		}
 	}
 	for id, version := range map[string]string{
-		g.group: "2022-09-01", g.cluster: "2024-09-01", g.vault: "2024-11-01", g.vault + "/secrets/ExampleSecret": "2024-11-01",
-		g.vault + "/keys/ExampleKey": "2024-11-01", g.pool: "2024-09-01", g.identity: "2023-01-31", g.credential: "2023-01-31",
+		g.group: "2022-09-01", g.cluster: "2024-09-01", g.pool: "2024-09-01",
+		g.vault: "2024-11-01", g.vault + "/secrets/ExampleSecret": "2024-11-01", g.vault + "/keys/ExampleKey": "2024-11-01",
+		g.identity: "2023-01-31", g.credential: "2023-01-31",
 		g.secretsRole: "2022-04-01", g.keysRole: "2022-04-01",
 	} {
 		body := g.arm(t, http.MethodGet, id, version, "")
 		properties, _ := body["properties"].(map[string]any)
 		kept := []any{body["id"], identity(body)}
-		for _, key := range []string{"updatedOn", "issuer", "subject", "linuxProfile"} { // Azure refuses to change a role
+		for _, key := range []string{"updatedOn", "issuer", "subject", "linuxProfile"} { // an assignment's role cannot change
 			kept = append(kept, properties[key])
 		}
 		text, _ := json.Marshal(kept)
@@ -241,36 +222,34 @@ func (g *guide) has(t *testing.T) map[string]string {
 	for what, file := range map[string]string{"the secret": "ExampleSecret", "the key": "ExampleKey"} {
 		has[what] = g.kubectl(t, "exec", guidePod, "--", "cat", "/mnt/secrets-store/"+file)
 	}
-	for _, object := range []string{"namespace/apps", "serviceaccount/workload-identity-sa", "secretproviderclass/azure-kvname-wi", "pod/" + guidePod} {
-		has[object] = g.kubectl(
-			t,
-			"get",
-			object,
-			"--output=jsonpath={.metadata.uid} {.status.containerStatuses[*].containerID}",
-		)
+	for _, object := range []string{
+		"namespace/apps", "serviceaccount/workload-identity-sa", "secretproviderclass/azure-kvname-wi", "pod/" + guidePod,
+	} {
+		has[object] = g.kubectl(t, "get", object,
+			"--output=jsonpath={.metadata.uid} {.status.containerStatuses[*].containerID}")
 	}
 	return has
 }
 
-// want fails the test unless all that there was is there and the same, and nothing else.
+// want checks that the guide's resources have not changed, and that there are no others.
 func (g *guide) want(t *testing.T, before map[string]string) {
 	t.Helper()
-	now := g.has(t)
+	now := g.snapshot(t)
 	for _, what := range slices.Sorted(maps.Keys(before)) {
 		if now[what] != before[what] {
-			t.Errorf("%s was\n%s\nand is\n%s", what, before[what], now[what])
+			t.Errorf("%s is\n%s\nwant as before\n%s", what, now[what], before[what])
 		}
 	}
 	for what := range now {
 		if _, ok := before[what]; !ok {
-			t.Errorf("%s was not there before", what)
+			t.Errorf("%s is new", what)
 		}
 	}
 }
 
-// take imports what has one of the ids, as docs/moving.md says: the first time what is in Azure, and once there is a
-// provider for it what is in the cluster.
-func (p *program) take(t *testing.T, ids map[string]string) {
+// importIDs imports the resources with the given ids, as docs/moving.md describes. The first import takes those in
+// Azure, and a later one those in the cluster, once its Kubernetes provider exists.
+func (p *program) importIDs(t *testing.T, ids map[string]string) {
 	t.Helper()
 	lines := "# as az prints them\n"
 	for name, id := range ids {
@@ -280,19 +259,9 @@ func (p *program) take(t *testing.T, ids map[string]string) {
 		t.Fatal(err)
 	}
 	p.pulumi(t, "preview", "--import-file", "resources.json")
-	fill := exec.CommandContext(
-		untilEnding(t),
-		"go",
-		"run",
-		"./examples/moving",
-		filepath.Join(p.dir, "resources.json"),
-		filepath.Join(p.dir, "ids"),
-	)
-	fill.Dir, fill.Env = checkout, append(
-		os.Environ(),
-		"GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
-		"GOWORK=off",
-	)
+	fill := exec.CommandContext(untilEnding(t), "go", "run", "./examples/moving", filepath.Join(p.dir, "resources.json"),
+		filepath.Join(p.dir, "ids"))
+	fill.Dir, fill.Env = checkout, append(os.Environ(), "GOFLAGS="+programFlags, "GOWORK=off")
 	filled, err := fill.Output()
 	if err == nil {
 		err = os.WriteFile(filepath.Join(p.dir, "import.json"), filled, 0o600)
@@ -303,13 +272,13 @@ func (p *program) take(t *testing.T, ids map[string]string) {
 	p.pulumi(t, "import", "--file", "import.json", "--generate-code=false", "--yes")
 }
 
-// wantUpdates fails the test if an up would do anything but change resources in place.
+// wantUpdates checks that a preview plans nothing but updates in place.
 func (p *program) wantUpdates(t *testing.T) {
 	t.Helper()
 	plan := p.plan(t)
 	for name, op := range plan {
 		if op != "same" && op != "update" {
-			t.Errorf("the plan for %s is %q", name, op)
+			t.Errorf("the plan for %s is %q, want same or update", name, op)
 		}
 	}
 	if t.Failed() || len(plan) == 0 {
@@ -317,23 +286,23 @@ func (p *program) wantUpdates(t *testing.T) {
 	}
 }
 
-// wantProtected fails the test unless a destroy is refused.
+// wantProtected checks that destroy fails because resources are protected.
 func (p *program) wantProtected(t *testing.T) {
 	t.Helper()
 	if _, err := p.tryPulumi(t, "destroy", "--yes"); err == nil || !strings.Contains(err.Error(), "protected") {
-		t.Fatalf("destroy ends with %v", err)
+		t.Fatalf("destroy: got %v, want an error about protected resources", err)
 	}
 }
 
-// TestMoving_ReplacesNothing takes what somebody has made by Microsoft's guide under Pulumi, as docs/moving.md says:
-// all of it, and then only what is an application team's.
+// TestMoving_ReplacesNothing imports the resources of Microsoft's guide into a stack, as docs/moving.md describes:
+// first all of them, and then only an application team's. Nothing may be replaced.
 func TestMoving_ReplacesNothing(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t)
 	g := newGuide(t, c)
-	before := g.has(t)
+	before := g.snapshot(t)
 	if before["the secret"] != guideSecret {
 		t.Fatal("the guide's pod does not have its secret")
 	}
@@ -350,7 +319,7 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 	}
 	ofIdentity, ofProvider := "**example-identity", "**cluster-kubernetes"
 
-	t.Run("all of it", func(t *testing.T) {
+	t.Run("everything", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "myResourceGroup",
 			"protect":           "true",
@@ -369,11 +338,11 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 			"vault-key-ExampleKey": g.vault + "/keys/ExampleKey", "cluster-cluster": g.cluster,
 			"example-namespace-apps": "apps",
 		})
-		p.take(t, all)
+		p.importIDs(t, all)
 		g.want(t, before)
 		p.wantProtected(t)
 		p.pulumi(t, "up", "--yes", "--skip-preview", "--target", ofIdentity, "--target", ofProvider)
-		p.take(t, all)
+		p.importIDs(t, all)
 		p.wantUpdates(t)
 		p.up(t)
 		g.want(t, before)
@@ -383,29 +352,29 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 		p.pulumi(t, "preview", "--expect-no-changes")
 		p.wantProtected(t)
 		g.want(t, before)
-		// From now on Pulumi may write the secret.
+		// Without once, Pulumi writes the secret.
 		p.configure(t, map[string]string{"secrets!": `[{"name": "ExampleSecret", "value": "another"}]`})
 		for name, op := range p.plan(t) {
 			if op != "same" && name != "vault-secret-ExampleSecret" {
-				t.Errorf("the plan for %s is %q", name, op)
+				t.Errorf("the plan for %s is %q, want same", name, op)
 			}
 		}
-		// The way back.
+		// Pulumi can forget the resources again.
 		p.pulumi(t, "stack", "rm", "--force", "--yes")
 		g.want(t, before)
 	})
 	if t.Failed() {
 		return
 	}
-	t.Run("what is an application team's", func(t *testing.T) {
+	t.Run("application team", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "myResourceGroup", "existingResourceGroup": "true", "existingVaultId": g.vault,
 			"existingClusterId": g.cluster, "secrets": "[]", "keys": "[]",
 			"workloads": fmt.Sprintf(workload, `"existingNamespace": true`),
 		})
-		p.take(t, theirs)
+		p.importIDs(t, theirs)
 		p.pulumi(t, "up", "--yes", "--skip-preview", "--target", ofIdentity, "--target", ofProvider)
-		p.take(t, theirs)
+		p.importIDs(t, theirs)
 		p.wantUpdates(t)
 		p.up(t)
 		g.want(t, before)

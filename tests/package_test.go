@@ -19,23 +19,12 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// packagePlugin builds the plugin of the Pulumi package, and returns the folder it is in.
+// packagePlugin builds the Pulumi package's plugin and returns its folder, or what Go printed.
 var packagePlugin = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(checkout, "bin", "package")
-	cmd := exec.CommandContext(
-		ending,
-		"go",
-		"build",
-		"-o",
-		filepath.Join(dir, "pulumi-resource-keyvaultaks"),
-		"./provider",
-	)
-	cmd.Dir, cmd.Env = checkout, append(
-		os.Environ(),
-		"GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
-		"GOWORK=off",
-		"GOMAXPROCS=",
-	)
+	cmd := exec.CommandContext(ending, "go", "build", "-o", filepath.Join(dir, "pulumi-resource-keyvaultaks"),
+		"./provider")
+	cmd.Dir, cmd.Env = checkout, append(os.Environ(), "GOFLAGS="+programFlags, "GOWORK=off", "GOMAXPROCS=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return string(out), err
@@ -43,14 +32,14 @@ var packagePlugin = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// yamlHost gets what the engine runs programs in YAML by, and returns the folder it is in.
+// yamlHost builds the YAML language host and returns its folder.
 var yamlHost = sync.OnceValues(func() (string, error) {
-	out, err := exec.CommandContext(ending, filepath.Join(checkout, "bin", "localcloud"), "programs", "build", "--path", "pulumi-language-yaml").
-		Output()
+	localcloud := filepath.Join(checkout, "bin", "localcloud")
+	out, err := exec.CommandContext(ending, localcloud, "programs", "build", "--path", "pulumi-language-yaml").Output()
 	return filepath.Dir(strings.TrimSpace(string(out))), err
 })
 
-// newYAML makes the stack of a program in YAML, which finds the package's plugin.
+// newYAML creates a stack of a YAML program that can use the package.
 func newYAML(t *testing.T, c *cloud, source string, configuration map[string]string) *program {
 	t.Helper()
 	p := &program{cloud: c, dir: filepath.Join(c.home, "programs", "yaml")}
@@ -72,13 +61,10 @@ func (p *program) write(t *testing.T, source string) {
 	}
 	host, err := yamlHost()
 	if err != nil {
-		t.Fatalf("getting the language host: %v\n%s", err, host)
+		t.Fatalf("building the language host: %v\n%s", err, host)
 	}
 	source += fmt.Sprintf(
-		"plugins:\n  providers: [{name: keyvaultaks, path: %q}]\n  languages: [{name: yaml, path: %q}]\n",
-		plugin,
-		host,
-	)
+		"plugins:\n  providers: [{name: keyvaultaks, path: %q}]\n  languages: [{name: yaml, path: %q}]\n", plugin, host)
 	if err := os.WriteFile(filepath.Join(p.dir, "Pulumi.yaml"), []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +79,7 @@ func yamlProgram(t *testing.T) string {
 	return string(content)
 }
 
-// resources are those of the stack's state, by type and name.
+// resources returns the resources in the stack's state by URN.
 func (p *program) resources(t *testing.T) map[string]stateResource {
 	t.Helper()
 	var stack struct {
@@ -118,14 +104,14 @@ type stateResource struct {
 	ResourceHooks                  map[string][]string
 }
 
-// refuses previews programs in YAML in which something is wrong. What YAML's own host sees, it says in its own words.
-func (p *program) refuses(t *testing.T) {
+// wantMistakesRefused checks the errors of previews of YAML programs with mistakes.
+func (p *program) wantMistakesRefused(t *testing.T) {
 	t.Helper()
 	for name, one := range map[string]struct {
 		resources string
 		want      []string
 	}{
-		"an output where a plain value belongs": {`
+		"output instead of a plain value": {`
   other:
     type: keyvaultaks:AksWithCsi
     properties: {existingCluster: {issuerUrl: "https://issuer.example/", kubeconfig: none}}
@@ -144,33 +130,37 @@ func (p *program) refuses(t *testing.T) {
   it:
     type: keyvaultaks:SecretMount
     properties:
-      {vaultName: kv, tenantId: "${tenantId}", clientId: c, access: none, namespace: a_b, objects: [{type: secret, name: a}]}
+      {vaultName: kv, tenantId: "${tenantId}", clientId: c, access: none, namespace: a_b,
+       objects: [{type: secret, name: a}]}
 `, []string{"SecretMount resource 'it' has a problem", "providers: given no provider", `namespace: given "a_b"`}},
-		"a name that is none": {`
+		"unknown property": {`
   it:
     type: keyvaultaks:SecretMount
     properties:
-      {vaultName: kv, tenantId: "${tenantId}", clientId: c, acess: none, namespace: apps, objects: [{type: secret, name: a}]}
+      {vaultName: kv, tenantId: "${tenantId}", clientId: c, acess: none, namespace: apps,
+       objects: [{type: secret, name: a}]}
 `, []string{"acess"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.write(t, "name: yaml\nruntime: yaml\nconfig:\n  tenantId: {type: string}\nresources:"+one.resources)
 			_, err := p.tryPulumi(t, "preview")
 			if err == nil {
-				t.Fatal("nothing is wrong")
+				t.Fatal("the preview succeeds with a mistake in the program")
 			}
 			for _, want := range one.want {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("%v does not say %q", err, want)
+					t.Errorf("the error lacks %q: %v", want, err)
 				}
 			}
 			if strings.Contains(err.Error(), " it create") || strings.Contains(err.Error(), "components.") {
-				t.Errorf("it is registered, or Go is spoken of: %v", err)
+				t.Errorf("the component is registered, or the error has names of Go: %v", err)
 			}
 		})
 	}
 }
 
+// TestPackage_DeploysComponentsFromYAML brings the components up from a YAML program, and checks their mistakes, hooks
+// and what a new name changes.
 func TestPackage_DeploysComponentsFromYAML(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -180,7 +170,7 @@ func TestPackage_DeploysComponentsFromYAML(t *testing.T) {
 	p := newYAML(t, c, source, map[string]string{
 		"tenantId": c.running(t).Credentials.TenantID, "issuerUrl": first.IssuerURL, "kubeconfig!": c.kubeconfig(t),
 	})
-	p.refuses(t)
+	p.wantMistakesRefused(t)
 	p.write(t, source)
 	p.pulumi(t, "preview")
 	p.pulumi(t, "up", "--yes", "--skip-preview")
@@ -192,32 +182,32 @@ func TestPackage_DeploysComponentsFromYAML(t *testing.T) {
 		case strings.HasPrefix(r.Type, "kubernetes:") && r.Parent != "" && !strings.HasSuffix(r.Parent, "::yaml-test"):
 			objects++
 			if r.DeletedWith != provider {
-				t.Errorf("%s is deleted with %q", urn, r.DeletedWith)
+				t.Errorf("%s is deleted with %q, want %q", urn, r.DeletedWith, provider)
 			}
 			for _, hook := range slices.Concat(r.ResourceHooks["OnError"], r.ResourceHooks["AfterCreate"]) {
 				if by, taken := hooks[hook]; taken && by != r.Parent {
-					t.Errorf("the hook %s is one of %s and of %s", hook, by, r.Parent)
+					t.Errorf("the hook %s belongs to both %s and %s", hook, by, r.Parent)
 				}
 				hooks[hook] = r.Parent
 			}
 			if len(r.ResourceHooks) != 2 {
-				t.Errorf("%s has the hooks %v", urn, r.ResourceHooks)
+				t.Errorf("%s has the hooks %v, want two kinds", urn, r.ResourceHooks)
 			}
 		case strings.HasPrefix(r.Type, "azure-native:") && r.DeletedWith == provider:
 			t.Errorf("%s is deleted with the cluster", urn)
 		}
 	}
 	if objects != 3 {
-		t.Errorf("the components have %d objects", objects)
+		t.Errorf("the components have %d objects, want 3", objects)
 	}
 	mounted := filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "from-yaml", "app", "*", "password")
 	if files, err := filepath.Glob(mounted); err != nil || len(files) != 1 {
-		t.Errorf("there are the files %q: %v", files, err)
+		t.Errorf("the pod has the files %q, want one: %v", files, err)
 	} else if content, err := os.ReadFile(files[0]); err != nil || string(content) != "given-by-yaml" {
-		t.Errorf("the pod reads %q: %v", content, err)
+		t.Errorf("the pod reads %q, want given-by-yaml: %v", content, err)
 	}
 
-	// The mount gets another name in Pulumi.
+	// Rename the mount in Pulumi.
 	renamed := strings.ReplaceAll(strings.Replace(source, "  mount:\n", "  mounted:\n", 1), "${mount.", "${mounted.")
 	renamed = strings.Replace(renamed, `      dependsOn: ["${identity}"]`, `      dependsOn: ["${identity}"]
       aliases: [{name: mount}]`, 1)
@@ -226,22 +216,18 @@ func TestPackage_DeploysComponentsFromYAML(t *testing.T) {
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 	for urn, r := range p.resources(t) {
 		if before, ok := made[urn]; ok && !reflect.DeepEqual(before.ResourceHooks, r.ResourceHooks) {
-			t.Errorf(
-				"an update without changes names the hooks of %s %v, and not %v",
-				urn,
-				r.ResourceHooks,
-				before.ResourceHooks,
-			)
+			t.Errorf("an update without changes renamed the hooks of %s to %v, want %v", urn, r.ResourceHooks,
+				before.ResourceHooks)
 		}
 	}
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
 }
 
-// TestPackage_RecoversFromKilledPlugin kills the plugin while the components come up that give each other what is not
-// known before, and has the next update make the rest. A second component of one name is refused in the engine's words.
+// TestPackage_RecoversFromKilledPlugin kills the plugin while components come up whose outputs are inputs of others,
+// and checks that the next update completes them. A second component with the same name is the engine's own error.
 func TestPackage_RecoversFromKilledPlugin(t *testing.T) {
 	t.Parallel()
-	project := t.TempDir() // before the cloud, whose end needs it
+	project := t.TempDir() // before newCloud, whose clean-up needs it
 	c := newCloud(t)
 	c.project = project
 	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
@@ -312,7 +298,7 @@ resources:
 	_, err = p.tryPulumi(t, "up", "--yes", "--skip-preview")
 	close(ended)
 	if count := <-killed; err == nil || count == 0 {
-		t.Fatalf("%d processes of the plugin were killed: %v", count, err)
+		t.Fatalf("killed %d processes of the plugin, up: %v; want an error after at least one", count, err)
 	}
 	p.pulumi(t, "up", "--yes", "--skip-preview")
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
@@ -323,15 +309,15 @@ resources:
 		}
 	}
 	if made != 60 {
-		t.Errorf("the vault has %d secrets", made)
+		t.Errorf("the vault has %d secrets, want 60", made)
 	}
 
 	p.write(t, strings.Replace(source, "  after:\n", "  after:\n    name: vault\n", 1))
 	_, err = p.tryPulumi(t, "preview")
 	if err == nil || !strings.Contains(err.Error(), "Duplicate resource URN") ||
 		!strings.Contains(err.Error(), "KeyVaultStack::vault") {
-		t.Errorf("of two components of a name it says %v", err)
+		t.Errorf("preview with two components of a name: got %v, want Duplicate resource URN", err)
 	}
 	p.write(t, source)
-	p.gone(t)
+	p.destroy(t)
 }

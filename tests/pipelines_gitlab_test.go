@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// gitlabJob is a job of .gitlab-ci.yml, as far as its commands depend on it.
+// gitlabJob has the fields of a job of .gitlab-ci.yml that its commands depend on.
 type gitlabJob struct {
 	Extends      string
 	Stage        string
@@ -27,16 +27,17 @@ type gitlabJob struct {
 	Artifacts    struct{ Paths []string }
 }
 
-// pipeline is why GitLab runs jobs.
+// pipeline describes what GitLab runs jobs for.
 type pipeline struct {
 	source    string // merge_request_event, push, schedule or web
-	branch    string // of a merge request: the one that it comes from
+	branch    string // source branch of a merge request
 	tag       string
-	project   string // that a merge request comes from; empty: the project itself
+	project   string // source project of a merge request; defaults to the project itself
 	variables map[string]string
 }
 
-// gitlabFileJobs are the jobs of a .gitlab-ci.yml in their order, each with what it extends, and the rules of the whole.
+// gitlabFileJobs returns the jobs of a .gitlab-ci.yml, each merged with the job that it extends, and the workflow's
+// rules.
 func gitlabFileJobs(t *testing.T, content []byte) (jobs map[string]gitlabJob, rules []struct{ If, When string }) {
 	t.Helper()
 	var file map[string]any
@@ -78,8 +79,8 @@ func gitlabFileJobs(t *testing.T, content []byte) (jobs map[string]gitlabJob, ru
 	return jobs, rules
 }
 
-// holdsFor says whether a rule's condition is true: comparisons with &&.
-func holdsFor(t *testing.T, condition string, variables map[string]string) bool {
+// conditionHolds evaluates a rule's condition, which may only have comparisons and &&.
+func conditionHolds(t *testing.T, condition string, variables map[string]string) bool {
 	t.Helper()
 	if strings.Contains(condition, "||") || strings.Contains(condition, "(") {
 		t.Fatalf("%s: not implemented here", condition)
@@ -112,8 +113,8 @@ func holdsFor(t *testing.T, condition string, variables map[string]string) bool 
 	return true
 }
 
-// onGitLab runs the jobs that GitLab would run, those that somebody starts too, and returns what became of them.
-func (r *ci) onGitLab(t *testing.T, p pipeline) map[string]result {
+// triggerGitLab runs the jobs that GitLab would run for a pipeline, also manual ones, and returns their results.
+func (r *ci) triggerGitLab(t *testing.T, p pipeline) map[string]result {
 	t.Helper()
 	ref, kind := p.branch, "branch"
 	if p.tag != "" {
@@ -142,10 +143,8 @@ func (r *ci) onGitLab(t *testing.T, p pipeline) map[string]result {
 	jobs, workflow := gitlabFileJobs(t, []byte(r.git(t, "show", ref+":"+gitlabFile)))
 	results := map[string]result{}
 	ruled := func(rules []struct{ If, When string }) bool {
-		return slices.ContainsFunc(
-			rules,
-			func(rule struct{ If, When string }) bool { return holdsFor(t, rule.If, variables) },
-		)
+		return slices.ContainsFunc(rules,
+			func(rule struct{ If, When string }) bool { return conditionHolds(t, rule.If, variables) })
 	}
 	if !ruled(workflow) {
 		return results
@@ -174,21 +173,15 @@ func (r *ci) runGitLabJob(t *testing.T, of gitlabJob, variables map[string]strin
 	}
 	for name, token := range of.IDTokens {
 		audience := os.Expand(token.Aud, func(name string) string { return all[name] })
-		all[name] = r.ciToken(
-			t,
-			"gitlab",
-			"--subject",
-			"project_path:"+r.gitlab+":ref_type:"+kind+":ref:"+ref,
-			"--audience",
-			audience,
-		)
+		all[name] = r.ciToken(t, "gitlab", "--subject", "project_path:"+r.gitlab+":ref_type:"+kind+":ref:"+ref, "--audience",
+			audience)
 	}
 	for name, value := range all {
 		env = append(env, name+"="+value)
 	}
 	var lines []string
 	for _, line := range append(slices.Clone(of.BeforeScript), of.Script...) {
-		if other := instead[line]; other != "" {
+		if other := replacements[line]; other != "" {
 			line = other
 		}
 		lines = append(lines, line)
@@ -209,8 +202,7 @@ func (r *ci) runGitLabJob(t *testing.T, of gitlabJob, variables map[string]strin
 	return outcome
 }
 
-// TestGitLabFile_IsValid has gitlab-ci-local read .gitlab-ci.yml, which holds it against GitLab's schema, and says which
-// jobs there are for what.
+// TestGitLabFile_IsValid validates .gitlab-ci.yml with gitlab-ci-local, which has GitLab's schema and lists the jobs.
 func TestGitLabFile_IsValid(t *testing.T) {
 	t.Parallel()
 	needsNPM(t)
@@ -236,12 +228,9 @@ func TestGitLabFile_IsValid(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", words[0], err, out)
 		}
 	}
-	// One of its packages is compiled for minutes. What it is for, JavaScript's own does.
-	if err := os.WriteFile(
-		filepath.Join(dir, "node_modules", "re2", "re2.js"),
-		[]byte("module.exports = RegExp\n"),
-		0o600,
-	); err != nil {
+	// The package re2 compiles for minutes. JavaScript's own RegExp replaces it.
+	re2 := filepath.Join(dir, "node_modules", "re2", "re2.js")
+	if err := os.WriteFile(re2, []byte("module.exports = RegExp\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	listed, err := run(filepath.Join(dir, "node_modules", ".bin", "gitlab-ci-local"), "--list-all")
@@ -259,6 +248,6 @@ func TestGitLabFile_IsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, err := run(filepath.Join(dir, "node_modules", ".bin", "gitlab-ci-local"), "--list-all"); err == nil {
-		t.Errorf("gitlab-ci-local takes a stage that there is not:\n%s", out)
+		t.Errorf("gitlab-ci-local accepts an unknown stage:\n%s", out)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestLocalCloudWorkflow_RestoresCachedPrograms runs the workflow that docs/workflows has for other repositories, twice: the first
-// run finds nothing in GitHub's cache, and the second, on a machine that has nothing else, what the first has left there.
+// TestLocalCloudWorkflow_RestoresCachedPrograms runs the workflow in docs/workflows for other repositories twice. The
+// first run finds nothing in GitHub's cache, and the second, on another machine, finds what the first left there.
 func TestLocalCloudWorkflow_RestoresCachedPrograms(t *testing.T) {
 	t.Parallel()
 	var w workflow
@@ -26,7 +26,7 @@ func TestLocalCloudWorkflow_RestoresCachedPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("/tmp", "w-") // a short path, as sockets need: the local cloud is where it is by default
+	dir, err := os.MkdirTemp("/tmp", "w-") // short, because the local cloud's sockets are below it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,27 +40,16 @@ func TestLocalCloudWorkflow_RestoresCachedPrograms(t *testing.T) {
 	for _, run := range []string{"1", "2"} {
 		home, workspace := filepath.Join(dir, run), filepath.Join(dir, run, "program")
 		copyCheckout(t, workspace)
-		env := append(
-			os.Environ(),
-			"HOME="+home,
-			"GOCACHE="+folders[0],
-			"GOMODCACHE="+folders[1],
-			"PATH="+filepath.Join(
-				checkout,
-				"bin",
-			)+":"+os.Getenv(
-				"PATH",
-			),
-			"XDG_CACHE_HOME="+filepath.Join(home, ".cache"),
-			"XDG_STATE_HOME="+filepath.Join(home, "s"),
-		)
+		env := append(os.Environ(), "HOME="+home, "GOCACHE="+folders[0], "GOMODCACHE="+folders[1],
+			"PATH="+filepath.Join(checkout, "bin")+":"+os.Getenv("PATH"), "XDG_CACHE_HOME="+filepath.Join(home, ".cache"),
+			"XDG_STATE_HOME="+filepath.Join(home, "s"))
 		if run == "1" {
-			env = append(env, "XDG_CACHE_HOME="+theirs) // of a machine on which they are built already
+			env = append(env, "XDG_CACHE_HOME="+theirs) // this machine has the built programs
 		} else if err := os.Rename(filepath.Join(dir, "1", archive), filepath.Join(home, archive)); err != nil {
-			t.Fatal(err) // as actions/cache has it
+			t.Fatal(err) // as actions/cache restores it
 		}
 		for _, step := range w.Jobs["up"].Steps {
-			if step.Run == "" || strings.HasPrefix(step.Run, "go install ") { // of a release that is not there yet
+			if step.Run == "" || strings.HasPrefix(step.Run, "go install ") { // needs a release
 				continue
 			}
 			cmd := exec.CommandContext(untilEnding(t), "bash", "-e", "-c", step.Run)
@@ -70,7 +59,7 @@ func TestLocalCloudWorkflow_RestoresCachedPrograms(t *testing.T) {
 				t.Errorf("run %s: %s: %v\n%s", run, step.Run, err, out)
 			}
 			if strings.Contains(step.Run, "import") && (run == "2") != strings.Contains(string(out), "imported") {
-				t.Errorf("run %s: %s", run, out)
+				t.Errorf("run %s: want programs imported: %t\n%s", run, run == "2", out)
 			}
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestPipelines_SignInToPulumiCloud has the scripts sign in where the stacks are in Pulumi Cloud, or one of an organization's own,
-// which a server stands in for, as is GitHub's, by a token that is for nothing else and in nobody's arguments.
+// TestPipelines_SignInToPulumiCloud checks that the scripts sign in to Pulumi Cloud with a token for this purpose only,
+// which never appears among a process's arguments. A test server takes the place of Pulumi Cloud and GitHub.
 func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -64,37 +64,36 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 	}))
 	defer server.Close()
 	for name, job := range map[string][]string{
-		"on GitHub": {"ACTIONS_ID_TOKEN_REQUEST_URL=" + server.URL + "/idtoken?api-version=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=the-request-token"},
+		"on GitHub": {
+			"ACTIONS_ID_TOKEN_REQUEST_URL=" + server.URL + "/idtoken?api-version=2",
+			"ACTIONS_ID_TOKEN_REQUEST_TOKEN=the-request-token",
+		},
 		"on GitLab": {"AZURE_ID_TOKEN=" + tokenFor(forAzure), "PULUMI_ID_TOKEN=" + tokenFor(forPulumi)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			seen := watchCommandLines(t, []string{"the-request-token", tokenFor(forPulumi), tokenFor(forAzure), "pul-access"})
-			cmd := exec.CommandContext(
-				untilEnding(t),
-				"bash",
-				"-c",
-				`. deploy/ci/common.sh; sign_in; cat "$AZURE_FEDERATED_TOKEN_FILE"; sleep 2`,
-			)
+			cmd := exec.CommandContext(untilEnding(t), "bash", "-c",
+				`. deploy/ci/common.sh; sign_in; cat "$AZURE_FEDERATED_TOKEN_FILE"; sleep 2`)
 			cmd.Dir = checkout
-			cmd.Env = append(
-				os.Environ(),
-				append(job, "PATH="+filepath.Dir(c.localcloud().Tool("pulumi"))+":"+os.Getenv("PATH"), "PULUMI_HOME="+dir,
-					"HOME="+dir, "TMPDIR="+dir, "PULUMI_BACKEND_URL="+server.URL, "PULUMI_ORGANIZATION=acme", "PULUMI_TEAM=previewers",
-					"ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c", "PULUMI_SKIP_UPDATE_CHECK=true")...)
+			cmd.Env = append(append(os.Environ(), job...),
+				"PATH="+filepath.Dir(c.localcloud().Tool("pulumi"))+":"+os.Getenv("PATH"),
+				"HOME="+dir, "TMPDIR="+dir, "PULUMI_HOME="+dir, "PULUMI_SKIP_UPDATE_CHECK=true",
+				"PULUMI_BACKEND_URL="+server.URL, "PULUMI_ORGANIZATION=acme", "PULUMI_TEAM=previewers",
+				"ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c")
 			out, err := cmd.CombinedOutput()
 			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
+				t.Fatalf("sign_in: %v\n%s", err, out)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if asked["subject_token"] != tokenFor(forPulumi) || asked["audience"] != forPulumi || asked["scope"] != "team:previewers" ||
-				!strings.Contains(asked["requested_token_type"], "team") ||
+			if asked["subject_token"] != tokenFor(forPulumi) || asked["audience"] != forPulumi ||
+				asked["scope"] != "team:previewers" || !strings.Contains(asked["requested_token_type"], "team") ||
 				asked["Authorization"] != "token pul-access" {
-				t.Errorf("Pulumi Cloud was asked %v", asked)
+				t.Errorf("Pulumi Cloud received %v", asked)
 			}
 			if !strings.HasSuffix(string(out), tokenFor(forAzure)) {
-				t.Errorf("the file has no token for Azure:\n%s", out)
+				t.Errorf("the file does not have the token for Azure:\n%s", out)
 			}
 			for token, line := range seen() {
 				t.Errorf("%s was among the arguments of a process: %s", token, line)
@@ -105,20 +104,14 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 			clear(asked)
 		})
 	}
-	t.Run("a job that may not ask for a token is not signed in", func(t *testing.T) {
+	t.Run("rejected token request", func(t *testing.T) {
 		cmd := exec.CommandContext(untilEnding(t), "bash", "-c", `. deploy/ci/common.sh; sign_in`)
 		cmd.Dir = checkout
-		cmd.Env = append(
-			os.Environ(),
-			"ACTIONS_ID_TOKEN_REQUEST_URL="+server.URL+"/idtoken?",
-			"ACTIONS_ID_TOKEN_REQUEST_TOKEN=another",
-			"ARM_CLIENT_ID=a",
-			"ARM_TENANT_ID=b",
-			"ARM_SUBSCRIPTION_ID=c",
-			"TMPDIR="+t.TempDir(),
-		)
+		cmd.Env = append(os.Environ(), "ACTIONS_ID_TOKEN_REQUEST_URL="+server.URL+"/idtoken?",
+			"ACTIONS_ID_TOKEN_REQUEST_TOKEN=another", "ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c",
+			"TMPDIR="+t.TempDir())
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(fmt.Sprint(string(out)), "401") {
-			t.Errorf("%v\n%s", err, out)
+			t.Errorf("sign_in: got %v, want an error with 401\n%s", err, out)
 		}
 	})
 }

@@ -6,12 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// script has bash run what uses deploy/ci/common.sh in a folder of its own, which has a repository of one commit, with
-// what stands in for pulumi. It returns what is printed, the folder, and the temporary files that are left.
+// script runs a script after deploy/ci/common.sh in a new folder, whose repository has one commit, with a script in
+// place of pulumi. It returns the output, the folder, and the temporary files that are left.
 func script(t *testing.T, text, pulumi string, env ...string) (out, dir string, left []string, err error) {
 	t.Helper()
 	dir = t.TempDir()
@@ -31,17 +32,16 @@ func script(t *testing.T, text, pulumi string, env ...string) (out, dir string, 
 		CI_SCRIPTS=`+common+`; . "$CI_SCRIPTS/common.sh"; HEAD=$(git rev-parse HEAD); export HEAD
 		`+text)
 	cmd.Dir = filepath.Join(dir, "clone")
-	cmd.Env = append(
-		append(os.Environ(), gitEnvironment...),
-		append(env, "TMPDIR="+filepath.Join(dir, "temp"), "RUNNER_TEMP=", "GITHUB_OUTPUT=",
-			"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
-			"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))...)
+	cmd.Env = append(slices.Concat(os.Environ(), gitEnvironment, env),
+		"TMPDIR="+filepath.Join(dir, "temp"), "RUNNER_TEMP=", "GITHUB_OUTPUT=",
+		"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
 	printed, err := cmd.CombinedOutput()
 	left, globErr := filepath.Glob(filepath.Join(dir, "temp", "*"))
 	return string(printed), dir, left, errors.Join(err, globErr)
 }
 
-// TestScripts_LeaveNoToken: however a job ends, no file has the token, which what pulumi starts can read all the while.
+// TestScripts_LeaveNoToken checks that no file has the token after a job, however it ends, while processes that pulumi
+// starts can read it.
 func TestScripts_LeaveNoToken(t *testing.T) {
 	t.Parallel()
 	signedIn := []string{
@@ -56,24 +56,27 @@ func TestScripts_LeaveNoToken(t *testing.T) {
 		script, pulumi string
 		killed         bool
 	}{
-		"what a script becomes by exec":            {script: `. "$CI_SCRIPTS/up.sh" dev`},
-		"a script that is killed":                  {script: `pulumi up; kill -9 $$`, killed: true},
-		"what a script becomes, and is killed":     {script: `. "$CI_SCRIPTS/up.sh" dev`, pulumi: "if [[ $1 = up ]]; then kill -9 $$; fi", killed: true},
-		"a script with a token that has a new one": {script: `renew; renew; pulumi up`},
+		"exec":          {script: `. "$CI_SCRIPTS/up.sh" dev`},
+		"killed":        {script: `pulumi up; kill -9 $$`, killed: true},
+		"renewed token": {script: `renew; renew; pulumi up`},
+		"killed after exec": {
+			script: `. "$CI_SCRIPTS/up.sh" dev`, pulumi: "if [[ $1 = up ]]; then kill -9 $$; fi", killed: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, _, left, err := script(t, "sign_in; "+one.script, pulumi+one.pulumi, signedIn...)
 			if (err != nil) != one.killed || !strings.Contains(out, "read the-token\n") {
-				t.Errorf("%v\n%s", err, out)
+				t.Errorf("got %v, want killed: %t, and the token read\n%s", err, one.killed, out)
 			}
 			if len(left) > 0 {
-				t.Errorf("left are %q", left)
+				t.Errorf("the script left %q", left)
 			}
 		})
 	}
 }
 
-// TestScripts_FindDeployedCommit: the newest update's, or none, whatever else the history has.
+// TestScripts_FindDeployedCommit checks that the scripts find the commit of the newest update, whatever else the
+// history has, and reject an update without a commit.
 func TestScripts_FindDeployedCommit(t *testing.T) {
 	t.Parallel()
 	update := func(kind, head, more string) string {
@@ -105,39 +108,33 @@ func TestScripts_FindDeployedCommit(t *testing.T) {
       "git.head": "'$HEAD'"`
 	for name, one := range map[string]struct {
 		history []string
-		want    string // a part of what is said, or HEAD
+		want    string // HEAD, a part of the error, or nothing
 	}{
-		"an update":                           {[]string{update("update", clean, head)}, "HEAD"},
-		"a refresh after it":                  {[]string{update("refresh", "", ""), update("update", clean, head)}, "HEAD"},
-		"nothing":                             {nil, ""},
-		"a destroyed stack":                   {[]string{update("destroy", clean, head), update("update", clean, head)}, ""},
-		"an update from a folder without git": {[]string{update("update", "", ""), update("update", clean, head)}, "uncommitted files"},
-		"an update from changed files":        {[]string{update("update", dirty, head), update("update", clean, head)}, "uncommitted files"},
-		"a commit that is elsewhere": {[]string{update("update", clean, `,
+		"update":        {[]string{update("update", clean, head)}, "HEAD"},
+		"refresh":       {[]string{update("refresh", "", ""), update("update", clean, head)}, "HEAD"},
+		"no history":    {nil, ""},
+		"destroy":       {[]string{update("destroy", clean, head), update("update", clean, head)}, ""},
+		"without git":   {[]string{update("update", "", ""), update("update", clean, head)}, "uncommitted files"},
+		"changed files": {[]string{update("update", dirty, head), update("update", clean, head)}, "uncommitted files"},
+		"commit not in the clone": {[]string{update("update", clean, `,
       "git.head": "0123456789012345678901234567890123456789"`)}, "not in this clone"},
-		"a commit that is none": {[]string{update("update", clean, `,
+		"option instead of a commit": {[]string{update("update", clean, `,
       "git.head": "--upload-pack=touch ../owned"`)}, "not in this clone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			history := "echo '[\n" + strings.Join(one.history, ",\n") + "\n]'"
-			out, dir, _, err := script(
-				t,
-				`dir=$(deployed dev); [[ -z $dir ]] || git -C "$dir" rev-parse HEAD | sed "s/$HEAD/HEAD/"`,
-				history,
-			)
-			if refused := strings.Contains(
-				one.want,
-				" ",
-			); (err != nil) != refused || !strings.Contains(out, one.want) ||
+			out, dir, _, err := script(t,
+				`dir=$(deployed dev); [[ -z $dir ]] || git -C "$dir" rev-parse HEAD | sed "s/$HEAD/HEAD/"`, history)
+			if refused := strings.Contains(one.want, " "); (err != nil) != refused || !strings.Contains(out, one.want) ||
 				one.want == "" && out != "" {
-				t.Errorf("%v: %s, want %q", err, out, one.want)
+				t.Errorf("got %q and %v, want %q", out, err, one.want)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "owned")); err == nil {
-				t.Error("the commit was a command's option")
+				t.Error("git took the commit for an option")
 			}
 		})
 	}
-	t.Run("the other stacks are looked at all the same", func(t *testing.T) {
+	t.Run("drift of the other stacks", func(t *testing.T) {
 		out, dir, left, err := script(t, `. "$CI_SCRIPTS/drift.sh" dev prod`, `case $* in
 *history*dev*) echo '[
 `+update("update", dirty, head)+`
@@ -150,33 +147,30 @@ esac`)
 		report, readErr := os.ReadFile(filepath.Join(dir, "clone", "drift.md"))
 		if err == nil || readErr != nil || !strings.Contains(string(report), "dev cannot be checked") ||
 			!strings.Contains(string(report), "    somebody was here") {
-			t.Errorf("%v, %v: %s\n%s", err, readErr, report, out)
+			t.Errorf("got %v, %v, want both stacks in the report\n%s\n%s", err, readErr, report, out)
 		}
 		if len(left) > 0 {
-			t.Errorf("left are %q", left)
+			t.Errorf("the script left %q", left)
 		}
 	})
 }
 
-// TestScripts_QuoteOutput: nothing that a program prints ends the block that it is quoted in, and a comment is not
-// longer than GitHub takes.
+// TestScripts_QuoteOutput checks that a program's output cannot end the block that quotes it, and that a comment stays
+// within GitHub's limit of 65536 characters.
 func TestScripts_QuoteOutput(t *testing.T) {
 	t.Parallel()
-	out, dir, left, err := script(
-		t,
-		`. "$CI_SCRIPTS/preview.sh" dev prod`,
-		`printf 'one\r@everyone\r\n# two\n'; yes '' | head -n 30000; printf 'one\r@everyone\r\n# two\n'`,
-	)
+	out, dir, left, err := script(t, `. "$CI_SCRIPTS/preview.sh" dev prod`,
+		`printf 'one\r@everyone\r\n# two\n'; yes '' | head -n 30000; printf 'one\r@everyone\r\n# two\n'`)
 	if err != nil {
-		t.Fatalf("%v\n%.500s", err, out)
+		t.Fatalf("preview.sh: %v\n%.500s", err, out)
 	}
 	comment, err := os.ReadFile(filepath.Join(dir, "clone", "preview.md"))
 	if err != nil || len(comment) > 65536 || len(left) > 0 {
-		t.Errorf("%v: %d bytes; left are %q", err, len(comment), left)
+		t.Errorf("the comment has %d bytes, want at most 65536; the script left %q: %v", len(comment), left, err)
 	}
 	for _, line := range strings.FieldsFunc(string(comment), func(r rune) bool { return r == '\n' || r == '\r' }) {
 		if !strings.HasPrefix(line, "    ") && !strings.HasPrefix(line, "### Preview of ") {
-			t.Errorf("a line is %q", line)
+			t.Errorf("the comment has the line %q outside a quote", line)
 		}
 	}
 }

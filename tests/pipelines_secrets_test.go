@@ -19,20 +19,16 @@ import (
 	"github.com/pulumi/esc/schema"
 )
 
-// TestPipelines_KeepSecretInputsHidden has secret values come into a stack in each way that docs/pipelines.md tells, and
-// looks for them wherever somebody could have left them.
+// TestPipelines_KeepSecretInputsHidden passes secret values to a stack in each way that docs/pipelines.md describes,
+// and checks that they are not printed, in files or in processes' arguments.
 func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(19, 0))
 	markers := map[string]string{"from-store": word(random), "from-esc": word(random), "by-others": word(random)}
 	r := newCI(t)
-	// What docs/pipelines.md has the repository add.
-	r.change(
-		t,
-		workflowsDir+"/pulumi.yml",
-		"          ARM_TENANT_ID:",
-		"          SHOP_FROM_STORE: ${{ secrets.SHOP_FROM_STORE }}\n          ARM_TENANT_ID:",
-	)
+	// The changes that docs/pipelines.md asks for.
+	r.change(t, workflowsDir+"/pulumi.yml", "          ARM_TENANT_ID:",
+		"          SHOP_FROM_STORE: ${{ secrets.SHOP_FROM_STORE }}\n          ARM_TENANT_ID:")
 	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n", `keyvault-aks:secrets:
     - name: from-store
       value: {env: SHOP_FROM_STORE}
@@ -45,7 +41,7 @@ func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
       once: true
 `)
 	r.secrets = map[string]string{"SHOP_FROM_STORE": markers["from-store"]}
-	r.besides = openedBy(t, markers["from-esc"])
+	r.besides = escVariables(t, markers["from-esc"])
 
 	var printed strings.Builder
 	seen := watchCommandLines(t, slices.Collect(maps.Values(markers)))
@@ -63,16 +59,12 @@ func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 	grant(t, r.cloud, vault.ID, secretsOfficer)
 	secrets, _ := vaultClients(t, r.cloud, "https://"+filepath.Base(vault.ID)+".vault.azure.net")
 	setSecret(t, secrets, "by-others", markers["by-others"])
-	r.change(
-		t,
-		"Pulumi.dev.yaml",
-		"mount:\n",
-		"mount:\n        - {type: secret, name: from-store}\n        - {type: secret, name: by-others}\n",
-	)
+	r.change(t, "Pulumi.dev.yaml", "mount:\n",
+		"mount:\n        - {type: secret, name: from-store}\n        - {type: secret, name: by-others}\n")
 	run(event{name: "push", ref: "refs/heads/main"}, "deploy/dev")
 	run(event{name: "schedule", ref: "refs/heads/main", workflow: "drift"}, "drift/drift")
 	run(event{name: "schedule", ref: "refs/heads/main", workflow: "rotate"}, "rotate/rotate dev dev")
-	printed.WriteString(r.asked(t))
+	printed.WriteString(r.ghCalls(t))
 	printed.WriteString(r.asOwner(t, "pulumi", "stack", "export", "--stack", "dev"))
 	printed.WriteString(r.asOwner(t, "pulumi", "stack", "output", "--json", "--stack", "dev"))
 	for marker, line := range seen() {
@@ -80,12 +72,12 @@ func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 	}
 	for name, marker := range markers {
 		if getSecret(t, secrets, name) != marker {
-			t.Fatalf("the vault does not hold %s: nothing is proven", name)
+			t.Fatalf("the vault does not have the value of %s, so the test proves nothing", name)
 		}
 	}
 	markers["generated"], markers["my-secret"] = getSecret(t, secrets, "generated"), getSecret(t, secrets, "my-secret")
 	for name, marker := range markers {
-		if holds([]byte(printed.String()), marker) {
+		if containsSecret([]byte(printed.String()), marker) {
 			t.Errorf("%s was printed", name)
 		}
 		inVault := false
@@ -98,12 +90,13 @@ func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 			}
 		}
 		if !inVault {
-			t.Errorf("%s is not found in the vault, where it is: nothing is proven", name)
+			t.Errorf("the value of %s is not found in the vault's files, so the test proves nothing", name)
 		}
 	}
 }
 
-// watchCommandLines looks for texts in the arguments of all processes, from now until what it returns is called.
+// watchCommandLines searches the arguments of all processes for texts until the returned function is called, which
+// returns a command line for each text found.
 func watchCommandLines(t *testing.T, texts []string) (seen func() map[string]string) {
 	ctx, stop := context.WithCancel(t.Context())
 	found := map[string]string{}
@@ -127,13 +120,13 @@ func watchCommandLines(t *testing.T, texts []string) (seen func() map[string]str
 		stop()
 		done.Wait()
 		if looks < 10 {
-			t.Errorf("the processes were looked at %d times: nothing is proven", looks)
+			t.Errorf("the processes were searched %d times, too rarely to prove anything", looks)
 		}
 		return found
 	}
 }
 
-// vaultProvider stands in for the provider azure-secrets of Pulumi ESC, and the sign-in before it.
+// vaultProvider stands in for Pulumi ESC's providers azure-secrets and azure-login.
 type vaultProvider struct{ value string }
 
 func (vaultProvider) Schema() (inputs, outputs *schema.Schema) {
@@ -150,15 +143,15 @@ func (p vaultProvider) Open(_ context.Context, inputs map[string]esc.Value, _ es
 func (p vaultProvider) LoadProvider(context.Context, string) (esc.Provider, error) { return p, nil }
 
 func (vaultProvider) LoadRotator(context.Context, string) (esc.Rotator, error) {
-	return nil, errors.New("there are no rotators")
+	return nil, errors.New("no rotators")
 }
 
 func (vaultProvider) LoadEnvironment(context.Context, string) ([]byte, eval.Decrypter, error) {
-	return nil, nil, errors.New("there are no other environments")
+	return nil, nil, errors.New("no other environments")
 }
 
-// openedBy is what an environment of Pulumi ESC gives to what runs in it: variables, one of them from a vault.
-func openedBy(t *testing.T, value string) (variables []string) {
+// escVariables returns the environment variables of a Pulumi ESC environment, one of them from a vault.
+func escVariables(t *testing.T, value string) (variables []string) {
 	t.Helper()
 	const environment = `
 values:
@@ -176,7 +169,7 @@ values:
 `
 	declared, diagnostics, err := eval.LoadYAMLBytes("shop", []byte(environment))
 	if err != nil || len(diagnostics) > 0 {
-		t.Fatalf("%v, %v", diagnostics, err)
+		t.Fatalf("loading the environment: %v, %v", diagnostics, err)
 	}
 	in, err := esc.NewExecContext(map[string]esc.Value{})
 	if err != nil {

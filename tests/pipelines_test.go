@@ -27,23 +27,23 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// uses are the actions of the workflows, by what each does here in the place of GitHub's runner. An action that is not
-// among them is an error: it would do what no test has seen.
+// uses has a replacement for each action of the workflows. Other actions are errors, because no test would cover them.
 var uses = map[string]func(j *job, with map[string]string) error{
 	"actions/checkout": (*job).checkout,
-	"actions/setup-go": func(j *job, with map[string]string) error { // Go is here, in the version that go.mod asks for or a newer one
+	// Go is installed here, in the version that go.mod requires or a newer one.
+	"actions/setup-go": func(j *job, with map[string]string) error {
 		_, err := os.Stat(filepath.Join(j.workspace, with["go-version-file"]))
 		return err
 	},
-	"actions/cache":                   func(*job, map[string]string) error { return nil }, // a cache that is empty
+	"actions/cache":                   func(*job, map[string]string) error { return nil }, // an empty cache
 	"actions/attest-build-provenance": (*job).attest,
 }
 
-// instead are commands that are not run as they are, with what is run of them.
-var instead = map[string]string{
-	"make test": "make --dry-run test", // which this test is part of
-	"make lint": "make --dry-run lint", // which downloads golangci-lint
-	// The test leaves the machine's packages as they are.
+// replacements are commands that the tests replace, and what runs instead.
+var replacements = map[string]string{
+	"make test": "make --dry-run test", // this test is part of it
+	"make lint": "make --dry-run lint", // downloads golangci-lint
+	// Tests do not install packages on the machine.
 	"apt-get update -qq && apt-get install -qq npm": "command -v npm",
 }
 
@@ -53,10 +53,10 @@ const (
 	gitlabFile   = ".gitlab-ci.yml"
 )
 
-// workflow is a file of .github/workflows, as far as its jobs' commands depend on it.
+// workflow has the fields of a file in .github/workflows that its jobs' commands depend on.
 type workflow struct {
 	Name string
-	On   any `json:"true"` // YAML's older name of on
+	On   any `json:"true"` // YAML 1.1 reads on as true
 	Jobs map[string]*workflowJob
 }
 
@@ -81,28 +81,28 @@ type workflowStep struct {
 	Env                      map[string]string
 }
 
-// ci is a repository on GitHub, with variables, whose jobs run here and act on a local cloud.
+// ci is a repository on GitHub and GitLab whose jobs run here against a local cloud.
 type ci struct {
 	*cloud
 	origin          string                       // the repository's folder
-	work            string                       // a folder for each job that has run
-	who             string                       // owner/name
-	vars            map[string]map[string]string // by environment; "" are the repository's own
-	gitlab          string                       // the project's path on GitLab, and the variables that it has
+	work            string                       // has a folder for each job
+	who             string                       // owner/name on GitHub
+	vars            map[string]map[string]string // variables on GitHub by environment; "" has the repository's
+	gitlab          string                       // the project's path on GitLab
 	gitlabVariables map[string]string
 	secretsProvider string
-	secrets         map[string]string // of the repository, which its workflows have none of
-	besides         []string          // of the environment of jobs' commands
-	n               int
+	secrets         map[string]string // secrets on GitHub, which the workflows do not use
+	besides         []string          // additional environment of jobs' commands
+	n               int               // number of jobs so far
 
-	// watch, if set, is called with what a job has printed, whenever there is more.
+	// watch, if set, is called with all that a job has printed, whenever there is more.
 	watch func(printed string, do jobEnd)
 }
 
-// jobEnd ends a job: as GitHub does with one that is cancelled, or as if its machine was gone.
+// jobEnd ends a job: interrupt as GitHub cancels one, and kill as if its machine disappeared.
 type jobEnd struct{ interrupt, kill func() }
 
-// watched is what a job prints.
+// watched collects the output of a job.
 type watched struct {
 	all   strings.Builder
 	watch func(printed string, do jobEnd)
@@ -117,21 +117,21 @@ func (w *watched) Write(more []byte) (int, error) {
 	return n, err
 }
 
-// event is what jobs run for.
+// event is what GitHub runs jobs for.
 type event struct {
-	name     string // as GitHub calls it
-	ref      string // refs/heads/main
-	pull     int    // the number of the pull request
-	fork     bool   // whether it comes from a fork
-	workflow string // of a schedule or by hand: which, by the name of its file
-	refresh  bool   // the input of the workflow deploy by hand
+	name     string // GitHub's name, such as push
+	ref      string // such as refs/heads/main
+	pull     int    // number of the pull request
+	fork     bool   // the pull request comes from a fork
+	workflow string // file name of the workflow that is scheduled or run by hand
+	refresh  bool   // input of the workflow deploy when run by hand
 }
 
-// job is one that runs.
+// job is a running job.
 type job struct {
 	*ci
 	workspace, temp string
-	context         map[string]any // for expressions
+	context         map[string]any // values for expressions
 	permissions     map[string]string
 	environment     string
 	event           event
@@ -139,7 +139,7 @@ type job struct {
 	printed         watched
 }
 
-// newCI starts a local cloud, and makes a repository of what this checkout has, with one commit on main.
+// newCI starts a local cloud and creates a repository from this checkout, with the stacks and their identities.
 func newCI(t *testing.T) *ci {
 	t.Helper()
 	c := newCloud(t)
@@ -172,8 +172,8 @@ func newCI(t *testing.T) *ci {
 	return r
 }
 
-// bootstrap makes the identities that jobs sign in as, and the key of the stacks' secrets, and tells GitHub of them, as a
-// person does once who owns the subscription.
+// bootstrap brings up deploy/bootstrap as the subscription's owner: the jobs' identities and the key of the stacks'
+// secrets. It sets the variables that its outputs list.
 func (r *ci) bootstrap(t *testing.T) {
 	t.Helper()
 	type trust = map[string]any
@@ -230,13 +230,13 @@ func (r *ci) bootstrap(t *testing.T) {
 			case "glab variable set":
 				r.gitlabVariables[words[3]] = after("--value")
 			default:
-				t.Fatalf("to set the identities up is said %q", command)
+				t.Fatalf("the output setup has the unknown command %q", command)
 			}
 		}
 	}
 }
 
-// copyCheckout copies what a clean clone of this checkout would have once what is changed in it is committed.
+// copyCheckout copies this checkout, with uncommitted changes, as a clean clone would have it.
 func copyCheckout(t *testing.T, to string) {
 	t.Helper()
 	listed := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -250,7 +250,7 @@ func copyCheckout(t *testing.T, to string) {
 	}
 	for file := range strings.SplitSeq(strings.TrimSuffix(string(files), "\x00"), "\x00") {
 		from, err := os.Open(filepath.Join(checkout, file))
-		if errors.Is(err, os.ErrNotExist) { // deleted, and not committed yet
+		if errors.Is(err, os.ErrNotExist) { // a deletion that is not committed yet
 			continue
 		}
 		var info os.FileInfo
@@ -298,7 +298,7 @@ func (r *ci) commit(t *testing.T, message string) {
 	r.git(t, "commit", "--quiet", "--message", message)
 }
 
-// change changes a file of the branch that is checked out, and commits it.
+// change changes a file on the current branch and commits it.
 func (r *ci) change(t *testing.T, file, from, to string) {
 	t.Helper()
 	path := filepath.Join(r.origin, file)
@@ -315,18 +315,18 @@ func (r *ci) change(t *testing.T, file, from, to string) {
 	r.commit(t, "Change "+file)
 }
 
-// result is how a job has ended.
+// result is the result of a job.
 type result struct {
 	status  string // success, failure or skipped
 	outputs map[string]string
 	printed string
 }
 
-// on runs the workflows that GitHub would run for an event, and returns what became of their jobs, by workflow and job.
-func (r *ci) on(t *testing.T, e event) map[string]result {
+// trigger runs the workflows that GitHub would run for an event, and returns the results by workflow/job.
+func (r *ci) trigger(t *testing.T, e event) map[string]result {
 	t.Helper()
 	results := map[string]result{}
-	// The workflows are those of the ref, as for all events that the workflows have.
+	// For all events that the workflows use, GitHub reads the workflows of the ref.
 	files := strings.Fields(r.git(t, "ls-tree", "--name-only", e.ref, workflowsDir+"/"))
 	for _, file := range files {
 		w := r.workflow(t, e, file)
@@ -350,7 +350,7 @@ func (r *ci) workflow(t *testing.T, e event, file string) (w workflow) {
 	return w
 }
 
-// runsFor says whether a workflow is triggered.
+// runsFor reports whether an event triggers a workflow.
 func (w workflow) runsFor(e event, name string) bool {
 	if e.workflow != "" && e.workflow != name {
 		return false
@@ -380,7 +380,7 @@ func (w workflow) runsFor(e event, name string) bool {
 	return false
 }
 
-// runWorkflow runs the jobs of a workflow, those that others need before these.
+// runWorkflow runs the jobs of a workflow in the order of their needs.
 func (r *ci) runWorkflow(t *testing.T, e event, name string, w workflow, inputs map[string]any) map[string]result {
 	t.Helper()
 	results := map[string]result{}
@@ -435,7 +435,7 @@ func anyValues(of map[string]string) map[string]any {
 	return values
 }
 
-// runJob runs one job, or the workflow that it calls.
+// runJob runs a job or the workflow that it calls.
 func (r *ci) runJob(
 	t *testing.T,
 	e event,
@@ -457,15 +457,13 @@ func (r *ci) runJob(
 				"number": fmt.Sprint(e.pull), "head": map[string]any{"repo": map[string]any{"full_name": head}},
 			}},
 		},
-		"secrets": anyValues(
-			r.secrets,
-		),
-		"needs":  needs,
-		"matrix": anyValues(matrix),
-		"inputs": inputs,
-		"runner": map[string]any{"os": "Linux", "arch": "X64"},
+		"secrets": anyValues(r.secrets),
+		"needs":   needs,
+		"matrix":  anyValues(matrix),
+		"inputs":  inputs,
+		"runner":  map[string]any{"os": "Linux", "arch": "X64"},
 	}
-	environment := evaluated(t, of.Environment, context)
+	environment := interpolate(t, of.Environment, context)
 	vars := maps.Clone(r.vars[""])
 	maps.Copy(vars, r.vars[environment])
 	context["vars"] = anyValues(vars)
@@ -475,7 +473,7 @@ func (r *ci) runJob(
 			return result{status: "skipped"}
 		}
 	}
-	if condition != "" && !truth(value(t, condition, context)) {
+	if condition != "" && !truth(evaluate(t, condition, context)) {
 		return result{status: "skipped"}
 	}
 	if of.Uses != "" {
@@ -486,9 +484,9 @@ func (r *ci) runJob(
 			with[name] = input.(map[string]any)["default"]
 		}
 		for name, given := range of.With {
-			with[name] = evaluated(t, fmt.Sprint(given), context)
+			with[name] = interpolate(t, fmt.Sprint(given), context)
 		}
-		for id := range called.Jobs { // a called workflow's jobs have no more permissions than the caller's
+		for id := range called.Jobs { // jobs of a called workflow cannot have more permissions than the caller
 			for scope, level := range called.Jobs[id].Permissions {
 				if of.Permissions[scope] != level {
 					t.Errorf("the job that calls %s does not give it %s: %s", of.Uses, scope, level)
@@ -505,7 +503,7 @@ func (r *ci) runJob(
 			}
 		}
 		for name, output := range call["outputs"].(map[string]any) {
-			outcome.outputs[name] = evaluated(t, output.(map[string]any)["value"].(string), map[string]any{"jobs": jobs})
+			outcome.outputs[name] = interpolate(t, output.(map[string]any)["value"].(string), map[string]any{"jobs": jobs})
 		}
 		return outcome
 	}
@@ -521,7 +519,7 @@ func (r *ci) runJob(
 	context["steps"] = steps
 	for i, step := range of.Steps {
 		if step.If != "" {
-			t.Fatalf("a step has an if, which is not implemented here")
+			t.Fatal("a step has an if, which is not implemented here")
 		}
 		outputs, err := j.step(t, i, step, of.Env)
 		if step.ID != "" {
@@ -534,13 +532,13 @@ func (r *ci) runJob(
 		}
 	}
 	for name, output := range of.Outputs {
-		outcome.outputs[name] = evaluated(t, output, context)
+		outcome.outputs[name] = interpolate(t, output, context)
 	}
 	outcome.printed = j.printed.all.String()
 	return outcome
 }
 
-// jobFolder makes the folders of one more job.
+// jobFolder creates the folders of a new job.
 func (r *ci) jobFolder(t *testing.T) string {
 	t.Helper()
 	r.n++
@@ -556,32 +554,22 @@ func (r *ci) jobFolder(t *testing.T) string {
 	return dir
 }
 
-// environ is the environment of a job's commands: what leads to the local cloud, without its owner.
+// environ returns the environment of a job's commands. It leads to the local cloud, without the owner's credentials.
 func (r *ci) environ(t *testing.T, dir string) []string {
 	t.Helper()
 	if _, err := r.prepare(t, "true"); err != nil {
 		t.Fatal(err)
 	}
 	path := ""
+	removed := []string{
+		"PULUMI_BACKEND_URL", "PULUMI_CONFIG", "ARM_", "AZURE_", "KUBECONFIG", "XDG_", "GITHUB_", "ACTIONS_", "CI=",
+	}
 	env := slices.DeleteFunc(slices.Clone(r.env), func(v string) bool {
 		name, value, _ := strings.Cut(v, "=")
 		if name == "PATH" {
 			path = value
 		}
-		return slices.ContainsFunc(
-			[]string{
-				"PULUMI_BACKEND_URL",
-				"PULUMI_CONFIG",
-				"ARM_",
-				"AZURE_",
-				"KUBECONFIG",
-				"XDG_",
-				"GITHUB_",
-				"ACTIONS_",
-				"CI=",
-			},
-			func(of string) bool { return strings.HasPrefix(v, of) },
-		)
+		return slices.ContainsFunc(removed, func(prefix string) bool { return strings.HasPrefix(v, prefix) })
 	})
 	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE", "GOPATH").Output()
 	folders := strings.Fields(string(out))
@@ -600,11 +588,12 @@ func (r *ci) environ(t *testing.T, dir string) []string {
 		"GOMODCACHE="+folders[1],
 		"GOPATH="+folders[2],
 		"GH_STANDIN="+filepath.Join(r.home, "ci"),
-		"MAKEFLAGS=CGO_ENABLED=1 PLATFORMS=linux-amd64", // so that make dist builds for one platform of six, of what is compiled already
+		// make dist builds for one platform of six, with packages that are compiled already.
+		"MAKEFLAGS=CGO_ENABLED=1 PLATFORMS=linux-amd64",
 	)
 }
 
-// environ is the environment of a job's commands on GitHub.
+// environ returns the environment of a GitHub job's commands.
 func (j *job) environ(t *testing.T, dir string) []string {
 	t.Helper()
 	env := append(j.ci.environ(t, dir),
@@ -633,14 +622,14 @@ func (j *job) environ(t *testing.T, dir string) []string {
 	return env
 }
 
-// step does what a step of a job does, and returns its outputs.
+// step runs a step of a job and returns its outputs.
 func (j *job) step(t *testing.T, i int, step workflowStep, jobEnv map[string]string) (map[string]string, error) {
 	t.Helper()
 	if step.Uses != "" {
 		action, _, _ := strings.Cut(step.Uses, "@")
 		do := uses[action]
 		if do == nil {
-			t.Fatalf("nobody knows what %s does", step.Uses)
+			t.Fatalf("the action %s is not implemented here", step.Uses)
 		}
 		with := map[string]string{}
 		for name, given := range step.With {
@@ -649,7 +638,7 @@ func (j *job) step(t *testing.T, i int, step workflowStep, jobEnv map[string]str
 		return nil, do(j, with)
 	}
 	run := strings.TrimSpace(step.Run)
-	if other := instead[run]; other != "" {
+	if other := replacements[run]; other != "" {
 		run = other
 	}
 	outputs := filepath.Join(j.temp, fmt.Sprintf("outputs-%d", i))
@@ -660,22 +649,22 @@ func (j *job) step(t *testing.T, i int, step workflowStep, jobEnv map[string]str
 	if err := os.WriteFile(outputs, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := j.localcloud().
-		Program(untilEnding(t), append(slices.Clone(j.env), "GITHUB_OUTPUT="+outputs), "bash", "-e", script)
+	env := append(slices.Clone(j.env), "GITHUB_OUTPUT="+outputs)
+	cmd := j.localcloud().Program(untilEnding(t), env, "bash", "-e", script)
 	for _, of := range []map[string]string{jobEnv, step.Env} {
 		for name, given := range of {
-			cmd.Env = append(cmd.Env, name+"="+evaluated(t, given, j.context))
+			cmd.Env = append(cmd.Env, name+"="+interpolate(t, given, j.context))
 		}
 	}
 	cmd.Dir = j.workspace
 	cmd.Stdout, cmd.Stderr = &j.printed, &j.printed
-	j.printed.do.interrupt = func() { _ = cmd.Process.Signal(os.Interrupt) } // the step's own process alone
+	j.printed.do.interrupt = func() { _ = cmd.Process.Signal(os.Interrupt) } // as GitHub, only the step's own process
 	err := cmd.Run()
 	content, readErr := os.ReadFile(outputs)
 	return parsedOutputs(content), errors.Join(err, readErr)
 }
 
-// parsedOutputs are what a step has written into the file GITHUB_OUTPUT: NAME<<END, lines, and END.
+// parsedOutputs parses the file GITHUB_OUTPUT of a step: NAME<<END, lines, and END.
 func parsedOutputs(content []byte) map[string]string {
 	outputs := map[string]string{}
 	lines := strings.Split(string(content), "\n")
@@ -699,8 +688,11 @@ func (j *job) checkout(with map[string]string) error {
 	if with["fetch-depth"] != "0" {
 		args = append(args, "--depth=1")
 	}
-	for _, words := range [][]string{append(args, "file://"+j.origin, j.workspace), {"-C", j.workspace, "fetch", "--quiet", "origin", j.event.ref},
-		{"-C", j.workspace, "checkout", "--quiet", "--detach", "FETCH_HEAD"}} {
+	for _, words := range [][]string{
+		append(args, "file://"+j.origin, j.workspace),
+		{"-C", j.workspace, "fetch", "--quiet", "origin", j.event.ref},
+		{"-C", j.workspace, "checkout", "--quiet", "--detach", "FETCH_HEAD"},
+	} {
 		cmd := exec.Command("git", words...)
 		cmd.Env = append(os.Environ(), gitEnvironment...)
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -710,7 +702,7 @@ func (j *job) checkout(with map[string]string) error {
 	return nil
 }
 
-// attest looks that what is to be attested is there, as its checksums say.
+// attest checks that the files to attest match their checksums, and that the job may attest.
 func (j *job) attest(with map[string]string) error {
 	if j.permissions["attestations"] != "write" || j.permissions["id-token"] != "write" {
 		return errors.New("the job may not attest")
@@ -723,14 +715,14 @@ func (j *job) attest(with map[string]string) error {
 		want, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
 		content, err := os.ReadFile(filepath.Join(j.workspace, filepath.Dir(with["subject-checksums"]), name))
 		if sum := sha256.Sum256(content); err != nil || hex.EncodeToString(sum[:]) != want {
-			return errors.Join(fmt.Errorf("%s is not what its checksum says", name), err)
+			return errors.Join(fmt.Errorf("%s does not match its checksum", name), err)
 		}
 	}
 	return nil
 }
 
-// standInGH records what it was asked, with what came in by standard input, and remembers what it has made. It lets do
-// what the job's permissions let do.
+// standInGH is a script in place of gh. It records its arguments and standard input, remembers what it created, and
+// fails without the job's permission.
 const standInGH = `#!/bin/bash
 set -eu
 cd "$GH_STANDIN"
@@ -750,8 +742,8 @@ case "$1 $2" in
 esac
 `
 
-// asked is what gh was asked since this was called last.
-func (r *ci) asked(t *testing.T) string {
+// ghCalls returns the calls of gh since it was called last.
+func (r *ci) ghCalls(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(r.home, "ci", "asked")
 	content, err := os.ReadFile(file)
@@ -776,19 +768,19 @@ func killWith(folder string) {
 	}
 }
 
-// evaluated is a text with its expressions' values in it.
-func evaluated(t *testing.T, text string, context map[string]any) string {
+// interpolate replaces the expressions in a text with their values.
+func interpolate(t *testing.T, text string, context map[string]any) string {
 	t.Helper()
 	return expression.ReplaceAllStringFunc(text, func(one string) string {
-		if v := value(t, one, context); v != nil {
+		if v := evaluate(t, one, context); v != nil {
 			return fmt.Sprint(v)
 		}
 		return ""
 	})
 }
 
-// value is an expression's, with or without ${{ and }}.
-func value(t *testing.T, text string, context map[string]any) any {
+// evaluate returns the value of an expression, with or without ${{ and }}.
+func evaluate(t *testing.T, text string, context map[string]any) any {
 	t.Helper()
 	text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "${{"), "}}")
 	node, err := actionlint.NewExprParser().Parse(actionlint.NewExprLexer(text + "}}"))
@@ -802,7 +794,7 @@ func value(t *testing.T, text string, context map[string]any) any {
 			return context[n.Name]
 		case *actionlint.ObjectDerefNode:
 			object, _ := of(n.Receiver).(map[string]any)
-			for name, v := range object { // names are in small letters there
+			for name, v := range object { // actionlint writes names in lower case
 				if strings.EqualFold(name, n.Property) {
 					return v
 				}
@@ -845,12 +837,12 @@ func value(t *testing.T, text string, context map[string]any) any {
 
 func truth(v any) bool { return v != nil && v != "" && v != false }
 
-// TestWorkflows_AreValid lints the workflows, and holds them to rules that no linter has.
+// TestWorkflows_AreValid lints the workflows and checks rules that no linter has.
 func TestWorkflows_AreValid(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(checkout, workflowsDir, "*"))
 	if err != nil || len(files) < 7 {
-		t.Fatalf("the workflows are %q: %v", files, err)
+		t.Fatalf("the workflows are %q, want at least 7: %v", files, err)
 	}
 	files = append(files, filepath.Join(checkout, "docs", "workflows", "localcloud.yml"))
 	linter, err := actionlint.NewLinter(io.Discard, &actionlint.LinterOptions{})
@@ -873,20 +865,13 @@ func TestWorkflows_AreValid(t *testing.T) {
 		name := filepath.Base(file)
 		for _, never := range []string{"pull_request_target", "workflow_run", "secrets.", "secrets:", "write-all"} {
 			if bytes.Contains(content, []byte(never)) {
-				t.Errorf("%s has %s", name, never)
+				t.Errorf("%s has %s, which is not allowed", name, never)
 			}
 		}
 		for line := range strings.Lines(string(content)) {
-			if _, used, ok := strings.Cut(
-				line,
-				"uses: ",
-			); ok && !strings.HasPrefix(used, "./") &&
+			if _, used, ok := strings.Cut(line, "uses: "); ok && !strings.HasPrefix(used, "./") &&
 				!pinned.MatchString(strings.TrimSpace(used)) {
-				t.Errorf(
-					"%s uses %s, which is not pinned by its commit, with the version in a comment",
-					name,
-					strings.TrimSpace(used),
-				)
+				t.Errorf("%s uses %s, want it pinned by commit with the version in a comment", name, strings.TrimSpace(used))
 			}
 		}
 		w, errs := actionlint.Parse(content)
@@ -894,11 +879,11 @@ func TestWorkflows_AreValid(t *testing.T) {
 			t.Fatal(errs)
 		}
 		if w.Permissions == nil || w.Permissions.All != nil || len(w.Permissions.Scopes) > 0 {
-			t.Errorf("%s: the jobs have permissions that they do not ask for", name)
+			t.Errorf("%s: want permissions: {} for the workflow", name)
 		}
 		for id, one := range w.Jobs {
 			if one.Permissions == nil {
-				t.Errorf("%s: the job %s says no permissions", name, id)
+				t.Errorf("%s: the job %s has no permissions key", name, id)
 			}
 			if one.WorkflowCall == nil && one.TimeoutMinutes == nil && len(one.Steps) > 1 {
 				t.Errorf("%s: the job %s has no timeout", name, id)
@@ -908,169 +893,137 @@ func TestWorkflows_AreValid(t *testing.T) {
 					t.Errorf("%s: the job %s has an expression in a script: %s", name, id, run.Run.Value)
 				}
 			}
-			// A job that changes a stack is never cancelled by another.
+			// Another job must never cancel a job that changes a stack.
 			if one.WorkflowCall != nil &&
 				slices.Contains([]string{"up", "rotate"}, one.WorkflowCall.Inputs["script"].Value.Value) &&
 				(one.Concurrency == nil || one.Concurrency.CancelInProgress == nil || one.Concurrency.CancelInProgress.Value) {
-				t.Errorf("%s: the job %s may be cancelled by another", name, id)
+				t.Errorf("%s: another job can cancel the job %s", name, id)
 			}
 		}
 	}
 }
 
-// TestPipelines_FromPullRequestToProduction has a repository's workflows run on a local cloud, from a pull request to prod, and as
-// the stacks live on. Each job that does something does it twice.
+// TestPipelines_FromPullRequestToProduction runs the workflows against a local cloud, from a pull request to prod, and
+// then drift, rotation, a failed up and a rollback. Most jobs run twice.
 func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 	t.Parallel()
 	r := newCI(t)
 	before := r.resources(t)
-	t.Run("a pull request is previewed, with the policies, in a comment", func(t *testing.T) {
+	t.Run("pull request", func(t *testing.T) {
 		r.git(t, "checkout", "--quiet", "-b", "change")
 		r.change(t, "Pulumi.dev.yaml", "name: my-secret\n", "name: my-secret\n      rotateEvery: P30D\n")
 		for range 2 {
-			r.succeed(
-				t,
-				event{name: "pull_request", ref: "refs/heads/change", pull: 5},
-				"preview/preview",
-				"preview/comment",
-				"test/test",
-				"test/lint",
-			)
-			said := r.asked(t)
-			for _, want := range []string{"gh pr comment 5 --edit-last --create-if-none", "### Preview of dev", "### Preview of prod", "create"} {
-				if !strings.Contains(said, want) {
-					t.Errorf("gh was not asked for %s:\n%s", want, said)
+			r.succeed(t, event{name: "pull_request", ref: "refs/heads/change", pull: 5}, "preview/preview", "preview/comment",
+				"test/test", "test/lint")
+			calls := r.ghCalls(t)
+			for _, want := range []string{
+				"gh pr comment 5 --edit-last --create-if-none", "### Preview of dev", "### Preview of prod", "create",
+			} {
+				if !strings.Contains(calls, want) {
+					t.Errorf("the calls of gh lack %q:\n%s", want, calls)
 				}
 			}
 		}
 		if now := r.resources(t); !slices.Equal(now, before) {
-			t.Errorf("a preview has left %q, before %q", now, before)
+			t.Errorf("after previews there is %q, want %q", now, before)
 		}
-		results := r.on(t, event{name: "pull_request", ref: "refs/heads/change", pull: 6, fork: true})
+		results := r.trigger(t, event{name: "pull_request", ref: "refs/heads/change", pull: 6, fork: true})
 		if results["preview/preview"].status != "skipped" || results["preview/comment"].status != "skipped" ||
-			r.asked(t) != "" {
-			t.Errorf("a fork's pull request is previewed: %v", results)
+			r.ghCalls(t) != "" {
+			t.Errorf("a fork's pull request: got %v, want the jobs skipped", results)
 		}
 	})
-	t.Run("what is merged comes up in dev, and in dev alone", func(t *testing.T) {
+	t.Run("merge", func(t *testing.T) {
 		r.git(t, "checkout", "--quiet", "main")
 		r.git(t, "merge", "--quiet", "--ff-only", "change")
 		for _, want := range []string{"+ 22 created", "22 unchanged"} {
 			results := r.succeed(t, event{name: "push", ref: "refs/heads/main"}, "deploy/dev")
 			if results["deploy/prod"].status != "skipped" || !strings.Contains(results["deploy/dev"].printed, want) {
-				t.Errorf("want %s: %v", want, results)
+				t.Errorf("deploy: got %v, want %q in dev and prod skipped", results, want)
 			}
 		}
 	})
-	t.Run("a tag comes up in prod, and is released", func(t *testing.T) {
+	t.Run("tag", func(t *testing.T) {
 		r.change(t, "CHANGELOG.md", "## Unreleased", "## 0.1.0\n\n- The first.\n\n## Unreleased")
 		r.git(t, "tag", "v0.1.0")
 		for range 2 {
 			results := r.succeed(t, event{name: "push", ref: "refs/tags/v0.1.0"}, "deploy/prod", "release/release")
 			if results["deploy/dev"].status != "skipped" {
-				t.Errorf("a tag comes up in dev: %v", results)
+				t.Errorf("deploy of a tag: got %v, want dev skipped", results)
 			}
 		}
-		if said := r.asked(
-			t,
-		); !strings.Contains(said, "- The first.") ||
-			strings.Count(said, "gh release create v0.1.0") != 1 ||
-			strings.Count(said, "dist/pulumi-resource-keyvaultaks-v0.1.0-linux-amd64.tar.gz dist/SHA256SUMS") != 2 {
-			t.Errorf("gh was asked\n%s", said)
+		if calls := r.ghCalls(t); !strings.Contains(calls, "- The first.") ||
+			strings.Count(calls, "gh release create v0.1.0") != 1 ||
+			strings.Count(calls, "dist/pulumi-resource-keyvaultaks-v0.1.0-linux-amd64.tar.gz dist/SHA256SUMS") != 2 {
+			t.Errorf("the calls of gh are\n%s\nwant one release with notes, and its files uploaded twice", calls)
 		}
 	})
 	drift := event{name: "schedule", ref: "refs/heads/main", workflow: "drift"}
-	t.Run("what somebody else has changed is found, and reported in one issue", func(t *testing.T) {
-		// Azure lists further pools in the cluster, too, which a stack with some has yet to see.
-		r.succeed(
-			t,
-			event{name: "workflow_dispatch", ref: "refs/tags/v0.1.0", workflow: "deploy", refresh: true},
-			"deploy/prod",
-		)
+	t.Run("drift", func(t *testing.T) {
+		// Azure also lists additional pools in the cluster, which only a refresh brings into the state.
+		r.succeed(t, event{name: "workflow_dispatch", ref: "refs/tags/v0.1.0", workflow: "deploy", refresh: true},
+			"deploy/prod")
 		r.succeed(t, drift, "drift/drift")
-		if said := r.asked(t); said != "" {
-			t.Errorf("without drift gh was asked\n%s", said)
+		if calls := r.ghCalls(t); calls != "" {
+			t.Errorf("without drift the calls of gh are\n%s\nwant none", calls)
 		}
 		r.tagGroup(t, "keyvault-demo", "somebody")
 		for range 2 {
-			results := r.on(t, drift)
+			results := r.trigger(t, drift)
 			if results["drift/drift"].status != "failure" || results["drift/issue"].status != "success" {
-				t.Fatalf("drift: %v", results)
+				t.Fatalf("drift: got %v, want the job drift failed, and issue successful", results)
 			}
 		}
-		said := r.asked(t)
-		if strings.Count(said, "gh issue create") != 1 || strings.Count(said, "gh issue edit 7") != 1 ||
-			!strings.Contains(said, "### Drift of dev") ||
-			!strings.Contains(said, "somebody") ||
-			strings.Contains(said, "Drift of prod") {
-			t.Errorf("gh was asked\n%s", said)
+		calls := r.ghCalls(t)
+		if strings.Count(calls, "gh issue create") != 1 || strings.Count(calls, "gh issue edit 7") != 1 ||
+			!strings.Contains(calls, "### Drift of dev") || !strings.Contains(calls, "somebody") ||
+			strings.Contains(calls, "Drift of prod") {
+			t.Errorf("the calls of gh are\n%s\nwant one issue about dev, created and edited", calls)
 		}
-		r.succeed(
-			t,
-			event{name: "workflow_dispatch", ref: "refs/heads/main", workflow: "deploy", refresh: true},
-			"deploy/dev",
-		)
+		r.succeed(t, event{name: "workflow_dispatch", ref: "refs/heads/main", workflow: "deploy", refresh: true},
+			"deploy/dev")
 		r.succeed(t, drift, "drift/drift")
 	})
 	rotation := event{name: "schedule", ref: "refs/heads/main", workflow: "rotate"}
-	t.Run(
-		"a rotation brings up what was deployed, and not what is on main since then, with new values for what is due",
-		func(t *testing.T) {
-			r.change(t, "Pulumi.prod.yaml", `logRetentionDays: "90"`, `logRetentionDays: "91"`)
-			first := r.secret(t, "dev", "my-secret")
-			rotate := func(want string) {
-				t.Helper()
-				results := r.succeed(t, rotation, "rotate/rotate dev dev", "rotate/rotate prod-rotation prod")
-				if printed := results["rotate/rotate prod-rotation prod"].printed; !strings.Contains(printed, "53 unchanged") {
-					t.Errorf("prod is not as it was: %s", printed)
-				}
-				if now := r.secret(t, "dev", "my-secret"); (now != first) != (want == "another") {
-					t.Errorf("the value is %s, before %s, want %s", now, first, want)
-				}
+	t.Run("rotation", func(t *testing.T) {
+		// A rotation must bring up the deployed commit, not the newest on main.
+		r.change(t, "Pulumi.prod.yaml", `logRetentionDays: "90"`, `logRetentionDays: "91"`)
+		first := r.secret(t, "dev", "my-secret")
+		rotate := func(want string) {
+			t.Helper()
+			results := r.succeed(t, rotation, "rotate/rotate dev dev", "rotate/rotate prod-rotation prod")
+			if printed := results["rotate/rotate prod-rotation prod"].printed; !strings.Contains(printed, "53 unchanged") {
+				t.Errorf("the rotation changed prod: %s", printed)
 			}
-			rotate("the same")
-			r.passes(t, "dev", 31)
-			rotate("another")
-			first = r.secret(t, "dev", "my-secret")
-			rotate("the same")
-		},
-	)
-	t.Run("after an up that failed, the next one goes on", func(t *testing.T) {
-		r.change(
-			t,
-			"Pulumi.dev.yaml",
-			`keyvault-aks:vaultRetentionDays: "7"`,
-			"keyvault-aks:tags: {team: a}\n  keyvault-aks:vaultRetentionDays: \"7\"",
-		)
-		r.fail(t, "rules: [{rate: 1, method: PUT, path: '/managedClusters/', status: 400}]")
-		if results := r.on(t, event{name: "push", ref: "refs/heads/main"}); results["deploy/dev"].status != "failure" {
-			t.Errorf("up: %v", results)
+			if now := r.secret(t, "dev", "my-secret"); (now != first) != (want == "another") {
+				t.Errorf("the secret's version is %s, before %s, want %s", now, first, want)
+			}
+		}
+		rotate("the same")
+		r.ageState(t, "dev", 31)
+		rotate("another")
+		first = r.secret(t, "dev", "my-secret")
+		rotate("the same")
+	})
+	t.Run("failed up", func(t *testing.T) {
+		r.change(t, "Pulumi.dev.yaml", `keyvault-aks:vaultRetentionDays: "7"`,
+			"keyvault-aks:tags: {team: a}\n  keyvault-aks:vaultRetentionDays: \"7\"")
+		r.setFaults(t, "rules: [{rate: 1, method: PUT, path: '/managedClusters/', status: 400}]")
+		if results := r.trigger(t, event{name: "push", ref: "refs/heads/main"}); results["deploy/dev"].status != "failure" {
+			t.Errorf("deploy: got %v, want dev failed", results)
 		}
 		r.endFaults(t)
-		if printed := r.succeed(t, event{name: "push", ref: "refs/heads/main"}, "deploy/dev")["deploy/dev"].printed; !strings.Contains(
-			printed,
-			"ManagedCluster cluster-cluster updated",
-		) {
-			t.Errorf("the next up printed\n%s", printed)
+		next := r.succeed(t, event{name: "push", ref: "refs/heads/main"}, "deploy/dev")["deploy/dev"]
+		if !strings.Contains(next.printed, "ManagedCluster cluster-cluster updated") {
+			t.Errorf("the next up did not update the cluster:\n%s", next.printed)
 		}
 	})
-	t.Run("prod goes on to the next tag, and back to the one before", func(t *testing.T) {
+	t.Run("next tag and rollback", func(t *testing.T) {
 		r.change(t, "Pulumi.prod.yaml", "length: 64", "length: 65")
 		r.git(t, "tag", "v0.2.0")
 		keeps := func() string {
-			return r.resource(
-				t,
-				"prod",
-				"vault-vault",
-			).ID + r.resource(
-				t,
-				"prod",
-				"cluster-cluster",
-			).ID + r.secret(
-				t,
-				"prod",
-				"billing-db",
-			)
+			vault, cluster := r.resource(t, "prod", "vault-vault"), r.resource(t, "prod", "cluster-cluster")
+			return vault.ID + cluster.ID + r.secret(t, "prod", "billing-db")
 		}
 		kept, first := keeps(), r.secret(t, "prod", "my-secret")
 		r.succeed(t, event{name: "push", ref: "refs/tags/v0.2.0"}, "deploy/prod")
@@ -1079,24 +1032,25 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 			r.succeed(t, event{name: "workflow_dispatch", ref: "refs/tags/v0.1.0", workflow: "deploy"}, "deploy/prod")
 		}
 		third := r.secret(t, "prod", "my-secret")
-		// The vault has three versions now: a value that the program makes does not come back.
+		// A rollback generates a new value, so there are three versions.
 		if first == second || second == third || first == third {
-			t.Errorf("the secret's versions were %s, %s, %s", first, second, third)
+			t.Errorf("the secret's versions were %s, %s, %s, want three different ones", first, second, third)
 		}
 		if now := keeps(); now != kept {
-			t.Errorf("what did not change is %s, before %s", now, kept)
+			t.Errorf("the vault, cluster and other secret are %s, want %s as before", now, kept)
 		}
 	})
-	t.Run("on GitLab the same jobs do the same", func(t *testing.T) { r.gitLabWay(t) })
+	t.Run("GitLab", func(t *testing.T) { r.wantSameOnGitLab(t) })
 }
 
-// gitLabWay has GitLab's jobs run for the stacks that GitHub's have brought up, of which nothing is left to do.
-func (r *ci) gitLabWay(t *testing.T) {
+// wantSameOnGitLab runs GitLab's jobs for the stacks that GitHub's jobs brought up. They must change nothing, and find
+// drift as GitHub's do.
+func (r *ci) wantSameOnGitLab(t *testing.T) {
 	succeed := func(p pipeline, jobs ...string) map[string]result {
 		t.Helper()
-		results := r.onGitLab(t, p)
+		results := r.triggerGitLab(t, p)
 		if names := slices.Sorted(maps.Keys(results)); !slices.Equal(names, jobs) {
-			t.Fatalf("for %+v the jobs %q run, want %q", p, names, jobs)
+			t.Fatalf("%+v runs the jobs %q, want %q", p, names, jobs)
 		}
 		for name, one := range results {
 			if one.status != "success" {
@@ -1107,18 +1061,21 @@ func (r *ci) gitLabWay(t *testing.T) {
 	}
 	r.git(t, "checkout", "--quiet", "-B", "change")
 	r.git(t, "checkout", "--quiet", "main")
-	previewed := succeed(pipeline{source: "merge_request_event", branch: "change"}, "preview", "test")["preview"].outputs["preview.md"]
+	results := succeed(pipeline{source: "merge_request_event", branch: "change"}, "preview", "test")
+	previewed := results["preview"].outputs["preview.md"]
 	if !strings.Contains(previewed, "### Preview of dev") || !strings.Contains(previewed, "### Preview of prod") {
-		t.Errorf("the preview says\n%s", previewed)
+		t.Errorf("preview.md lacks a preview of dev or prod:\n%s", previewed)
 	}
 	succeed(pipeline{source: "merge_request_event", branch: "change", project: "somebody/fork"}, "test")
-	for printed, p := range map[string]pipeline{"22 unchanged": {source: "push", branch: "main"}, "53 unchanged": {source: "push", tag: "v0.1.0"}} {
+	for want, p := range map[string]pipeline{
+		"22 unchanged": {source: "push", branch: "main"}, "53 unchanged": {source: "push", tag: "v0.1.0"},
+	} {
 		jobs := []string{"dev", "test"}
 		if p.tag != "" {
 			jobs = []string{"prod"}
 		}
-		if up := succeed(p, jobs...)[jobs[0]]; !strings.Contains(up.printed, printed) {
-			t.Errorf("%s printed\n%s", jobs[0], up.printed)
+		if up := succeed(p, jobs...)[jobs[0]]; !strings.Contains(up.printed, want) {
+			t.Errorf("%s printed\n%s\nwant %q", jobs[0], up.printed, want)
 		}
 	}
 	succeed(pipeline{source: "schedule", branch: "main", variables: map[string]string{"TASK": "rotate"}}, "rotate dev")
@@ -1126,21 +1083,22 @@ func (r *ci) gitLabWay(t *testing.T) {
 	look := pipeline{source: "schedule", branch: "main", variables: map[string]string{"TASK": "drift"}}
 	succeed(look, "drift")
 	r.tagGroup(t, "keyvault-demo", "somebody")
-	if found := r.onGitLab(t, look)["drift"]; found.status != "failure" ||
+	if found := r.triggerGitLab(t, look)["drift"]; found.status != "failure" ||
 		!strings.Contains(found.outputs["drift.md"], "somebody") {
-		t.Errorf("drift: %v", found)
+		t.Errorf("drift: got %v, want a failure with the change in drift.md", found)
 	}
 	succeed(pipeline{source: "web", branch: "main", variables: map[string]string{"REFRESH": "true"}}, "dev")
 	succeed(look, "drift")
-	// Another branch's pipeline has another subject, by which Entra ID knows nobody.
+	// Another branch's pipeline has a subject that no identity trusts.
 	r.git(t, "branch", "--force", "other", "change")
-	refused := r.onGitLab(t, pipeline{source: "merge_request_event", branch: "other"})["preview"]
+	refused := r.triggerGitLab(t, pipeline{source: "merge_request_event", branch: "other"})["preview"]
 	if refused.status != "failure" || !strings.Contains(refused.printed, "AADSTS700213") {
-		t.Errorf("a branch that no identity trusts: %s\n%s", refused.status, refused.printed)
+		t.Errorf("preview of a branch that no identity trusts: got %s, want a failure with AADSTS700213\n%s",
+			refused.status, refused.printed)
 	}
 }
 
-// resource is one of a stack's state, by its name.
+// resource returns the resource with a name in a stack's state.
 func (r *ci) resource(t *testing.T, stack, name string) resource {
 	t.Helper()
 	var exported struct{ Deployment checkpoint }
@@ -1152,11 +1110,11 @@ func (r *ci) resource(t *testing.T, stack, name string) resource {
 			return one
 		}
 	}
-	t.Fatalf("%s has no %s", stack, name)
+	t.Fatalf("stack %s has no resource %s", stack, name)
 	return resource{}
 }
 
-// secret is the version that a secret of a stack's vault has.
+// secret returns the version of a secret in a stack's vault.
 func (r *ci) secret(t *testing.T, stack, name string) string {
 	t.Helper()
 	secret := r.arm(t, http.MethodGet, r.resource(t, stack, "vault-secret-"+name).ID, "2023-02-01", "")
@@ -1165,14 +1123,14 @@ func (r *ci) secret(t *testing.T, stack, name string) string {
 
 var rememberedTime = regexp.MustCompile(`"made": "([^"]+)"`)
 
-// passes has a stack's state say that everything was made so many days earlier.
-func (r *ci) passes(t *testing.T, stack string, days int) {
+// ageState moves the times of rotation in a stack's state to so many days earlier.
+func (r *ci) ageState(t *testing.T, stack string, days int) {
 	t.Helper()
 	file := filepath.Join(r.home, "ci", "state.json")
 	r.asOwner(t, "pulumi", "stack", "export", "--stack", stack, "--file", file)
 	state, err := os.ReadFile(file)
 	if err != nil || !rememberedTime.Match(state) {
-		t.Fatalf("the state remembers no time: %v", err)
+		t.Fatalf("the state has no time of a rotation: %v", err)
 	}
 	state = rememberedTime.ReplaceAllFunc(state, func(text []byte) []byte {
 		made, err := time.Parse(time.RFC3339, string(rememberedTime.FindSubmatch(text)[1]))
@@ -1187,13 +1145,13 @@ func (r *ci) passes(t *testing.T, stack string, days int) {
 	r.asOwner(t, "pulumi", "stack", "import", "--stack", stack, "--file", file)
 }
 
-// TestPipelines_SurviveConflictAndKill has a job of one pipeline come upon another's, and one be killed at a moment at which the
-// engine does not know what there is.
+// TestPipelines_SurviveConflictAndKill checks how to continue after a job that was killed while Azure created the
+// cluster, after a cancelled job, and after two jobs at once.
 func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 	t.Parallel()
 	r := newCI(t)
 	push := event{name: "push", ref: "refs/heads/main"}
-	up := func() result { return r.on(t, push)["deploy/dev"] }
+	up := func() result { return r.trigger(t, push)["deploy/dev"] }
 	refused := func(one result) bool {
 		return one.status == "failure" && strings.Contains(one.printed, "the stack is currently locked by 1 lock(s)") &&
 			strings.Contains(one.printed, "pulumi cancel")
@@ -1210,7 +1168,7 @@ func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 	}
 
 	made := regexp.MustCompile(`method=PUT \S+ path=\S+/managedClusters/aks-keyvault-cluster status=201`)
-	// By then all that does not wait for the cluster is in the state, so that the cluster alone is lost.
+	// By then everything that does not wait for the cluster is in the state, so only the cluster is lost.
 	when(func(end jobEnd) {
 		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			if log, _ := os.ReadFile(filepath.Join(r.home, localcloudtest.LogFile)); made.Match(log) {
@@ -1225,10 +1183,10 @@ func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 	}
 	r.watch = nil
 	if next := up(); !refused(next) {
-		t.Errorf("the up after the one that was killed: %s\n%s", next.status, next.printed)
+		t.Errorf("the up after the killed one: got %s, want a failure about the lock\n%s", next.status, next.printed)
 	}
 	r.asOwner(t, "pulumi", "cancel", "--yes", "--stack", "dev")
-	// Azure has a cluster that the state does not know: it is told, as docs/pipelines.md says.
+	// Azure has a cluster that is not in the state. Import it, as docs/pipelines.md describes.
 	r.asOwner(t, "pulumi", "refresh", "--yes", "--stack", "dev", "--clear-pending-creates")
 	lost := filepath.Join(r.home, "ci", "lost.json")
 	if err := os.WriteFile(lost, []byte(asJSON(t, map[string]any{
@@ -1251,32 +1209,25 @@ func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 		t.Fatalf("the up after the import: %s\n%s", next.status, next.printed)
 	}
 	if again := up(); again.status != "success" || !strings.Contains(again.printed, "21 unchanged") {
-		t.Errorf("the up after that: %s\n%s", again.status, again.printed)
+		t.Errorf("the next up: got %s, want 21 unchanged\n%s", again.status, again.printed)
 	}
 
-	// One that is cancelled ends what it has begun, and gives the lock back.
-	r.change(
-		t,
-		"Pulumi.dev.yaml",
-		"keyvault-aks:secrets:\n",
-		"keyvault-aks:secrets:\n    - name: cancelled\n      generate: {length: 20}\n",
-	)
+	// A cancelled up finishes what it has begun and releases the lock.
+	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n",
+		"keyvault-aks:secrets:\n    - name: cancelled\n      generate: {length: 20}\n")
 	when(func(end jobEnd) { end.interrupt() }, "vault-value-cancelled creat")
 	if cancelled := up(); cancelled.status != "failure" {
-		t.Errorf("the up that was cancelled: %s\n%s", cancelled.status, cancelled.printed)
+		t.Errorf("the cancelled up: got %s, want a failure\n%s", cancelled.status, cancelled.printed)
 	}
 	r.watch = nil
 	if next := up(); next.status != "success" || strings.Contains(next.printed, "pending operations") {
-		t.Errorf("the up after the one that was cancelled: %s\n%s", next.status, next.printed)
+		t.Errorf("the up after the cancelled one: got %s, want success without pending operations\n%s", next.status,
+			next.printed)
 	}
 
-	// While one is at work another comes.
-	r.change(
-		t,
-		"Pulumi.dev.yaml",
-		"keyvault-aks:secrets:\n",
-		"keyvault-aks:secrets:\n    - name: another\n      generate: {length: 20}\n",
-	)
+	// Two jobs at once.
+	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n",
+		"keyvault-aks:secrets:\n    - name: another\n      generate: {length: 20}\n")
 	var second result
 	when(func(jobEnd) {
 		r.watch = nil
@@ -1284,24 +1235,25 @@ func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 	}, "vault-secret-another creat")
 	first := up()
 	if first.status != "success" || !refused(second) {
-		t.Errorf("the first: %s\n%s\nthe second: %s\n%s", first.status, first.printed, second.status, second.printed)
+		t.Errorf("the first up: got %s, want success\n%s\nthe second up: got %s, want a failure about the lock\n%s",
+			first.status, first.printed, second.status, second.printed)
 	}
 	if again := up(); again.status != "success" {
-		t.Errorf("the second once more: %s\n%s", again.status, again.printed)
+		t.Errorf("the second up, again: got %s, want success\n%s", again.status, again.printed)
 	}
 }
 
-// tagGroup tags a resource group, as somebody with a mouse would.
+// tagGroup tags a resource group, as somebody would in the portal.
 func (r *ci) tagGroup(t *testing.T, name, by string) {
 	t.Helper()
 	group := "/subscriptions/" + r.running(t).Credentials.SubscriptionID + "/resourceGroups/" + name
 	r.arm(t, http.MethodPatch, group, "2022-09-01", asJSON(t, map[string]any{"tags": map[string]string{"by": by}}))
 }
 
-// succeed runs jobs that have to succeed.
+// succeed runs the jobs for an event and checks that the given ones succeed.
 func (r *ci) succeed(t *testing.T, e event, jobs ...string) map[string]result {
 	t.Helper()
-	results := r.on(t, e)
+	results := r.trigger(t, e)
 	for _, name := range jobs {
 		if results[name].status != "success" {
 			t.Fatalf("%s: %s\n%s", name, results[name].status, results[name].printed)
@@ -1310,7 +1262,7 @@ func (r *ci) succeed(t *testing.T, e event, jobs ...string) map[string]result {
 	return results
 }
 
-// asOwner runs a command in the repository, as a person would who owns the subscription.
+// asOwner runs a command in the repository as the subscription's owner.
 func (r *ci) asOwner(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	cmd, err := r.prepare(t, program, args...)

@@ -13,10 +13,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// installed is a folder of a user's pulumi with plugins in it. Each notes in a file that it was started, and what
-// it was given to find Azure with, and is then the stand-in, of which it has a link beside it. The real plugins
-// themselves cannot be had here: what this shows is that the engine runs what is installed, with the way to the
-// local cloud.
+// installed is a user's PULUMI_HOME with plugins. Each plugin is a script that notes its start and the variables by
+// which it finds Azure, and then runs the stand-in through a link beside it. Without the real plugins, this shows that
+// the engine runs installed plugins, with the variables that lead to the local cloud.
 type installed struct{ home, notes string }
 
 func installPlugins(t *testing.T, plugins ...string) installed {
@@ -45,7 +44,7 @@ func installPlugins(t *testing.T, plugins ...string) installed {
 	return i
 }
 
-// started returns the plugins that were since the last time.
+// started returns the plugins that were started since the last call.
 func (i installed) started(t *testing.T, want localcloudtest.Running) []string {
 	t.Helper()
 	notes, err := os.ReadFile(i.notes)
@@ -60,13 +59,13 @@ func (i installed) started(t *testing.T, want localcloudtest.Running) []string {
 		c := want.Credentials
 		way := []string{"http://" + want.Proxy, want.CAFile, c.TenantID, c.SubscriptionID, c.ClientID, "secret"}
 		if given != strings.Join(way, " ") {
-			t.Errorf("%s was started with %s", plugin, given)
+			t.Errorf("%s was started with %s, want %s", plugin, given, strings.Join(way, " "))
 		}
 	}
 	return slices.Sorted(maps.Keys(found))
 }
 
-// upOf brings the stack up as a user with a pulumi in a folder, who has another plugin on PATH.
+// upOf brings the stack up as a user with installed plugins, and with other plugins on PATH.
 func (c *cloud) upOf(t *testing.T, i installed, args ...string) (string, error) {
 	t.Helper()
 	path := t.TempDir()
@@ -83,12 +82,12 @@ func (c *cloud) upOf(t *testing.T, i installed, args ...string) (string, error) 
 	if err == nil {
 		printed, _ = withoutLastLine(printed)
 	}
-	c.said.WriteString(printed)
+	c.printed.WriteString(printed)
 	return printed, err
 }
 
-// TestPlugins_RealUsesInstalled from a stack that comes up with installed plugins to one that has gone back to
-// stand-ins, and what is missing is said before anything is started.
+// TestPlugins_RealUsesInstalled checks that up with --plugins=real uses installed plugins until told otherwise, and
+// names missing ones before it starts anything.
 func TestPlugins_RealUsesInstalled(t *testing.T) {
 	t.Parallel()
 	const azureNative, random = "resource-azure-native-v2.92.0", "resource-random-v4.21.2"
@@ -99,11 +98,12 @@ func TestPlugins_RealUsesInstalled(t *testing.T) {
 		printed, err := c.upOf(t, i, append(args, "--node=stand-in", "--plugins=real")...)
 		_, begun := os.Stat(filepath.Join(c.home, localcloudtest.StateFile))
 		if err == nil || begun == nil || !strings.Contains(printed, words) {
-			t.Fatalf("without %q: %v, and the local cloud has begun: %t\n%s", words, err, begun == nil, printed)
+			t.Fatalf("up without a plugin: got %v, local cloud started: %t; want an error with %q before that\n%s", err,
+				begun == nil, words, printed)
 		}
 	}
 	refused(installPlugins(t, azureNative), "pulumi plugin install resource random 4.21.2")
-	refused(both, "azure-native 3.28.0", "--config", nextVersion)
+	refused(both, "azure-native 3.28.0", "--config", newVaultAPI)
 
 	up := func(args ...string) {
 		t.Helper()
@@ -124,28 +124,28 @@ func TestPlugins_RealUsesInstalled(t *testing.T) {
 	up("--node=stand-in", "--plugins=real")
 	want("real", azureNative, random)
 	c.pulumi(t, "preview", "--expect-no-changes")
-	want("by hand", azureNative, random)
+	want("real, preview", azureNative, random)
 	if status, err := c.command(t, "status").Output(); err != nil || !strings.Contains(string(status), both.home) {
-		t.Errorf("status: %v\n%s", err, status)
+		t.Errorf("status: got %v, want the folder %s\n%s", err, both.home, status)
 	}
 	up()
-	want("not asked again", azureNative, random)
+	want("remembered", azureNative, random)
 	up("--plugins=stand-in")
 	want("stand-ins")
 	c.pulumi(t, "preview", "--expect-no-changes")
-	want("by hand, stand-ins")
+	want("stand-ins, preview")
 	up("--plugins=real")
 	want("real again", azureNative, random)
 	c.down(t)
 	want("down", azureNative, random)
 	program := filepath.Join(both.home, "plugins", azureNative, "inner", azureNative, "pulumi-resource-azure-native")
 	if _, err := os.Stat(program); err != nil {
-		t.Errorf("down has taken the user's plugins: %v", err)
+		t.Errorf("down removed the user's plugins: %v", err)
 	}
 }
 
-// TestPlugins_OtherPackagesUseInstalled brings up a program that uses the package keyvaultaks, from where it is not
-// installed, which is an error that says so, to a pod whose files are read.
+// TestPlugins_OtherPackagesUseInstalled brings up a program that uses the package keyvaultaks. Before the package is
+// installed, up must print how to install it.
 func TestPlugins_OtherPackagesUseInstalled(t *testing.T) {
 	t.Parallel()
 	built, err := packagePlugin()
@@ -160,44 +160,33 @@ func TestPlugins_OtherPackagesUseInstalled(t *testing.T) {
 		cmd := c.command(t, args...)
 		cmd.Env = append(os.Environ(), theirs)
 		out, err := cmd.CombinedOutput()
-		c.said.Write(out)
+		c.printed.Write(out)
 		return string(out), err
 	}
 	out, err := localcloud("up", "--node=stand-in")
 	wayOut := "`pulumi plugin install resource keyvaultaks " + packageVersion(t)
 	if err == nil || !strings.Contains(out, wayOut) || strings.Count(out, "\n") != 1 {
-		t.Errorf("where the package is not installed: %v\n%s", err, out)
+		t.Errorf("up without the package: got %v, want one line with %q\n%s", err, wayOut, out)
 	}
 	if out, err := localcloud("start", "--node=stand-in"); err != nil {
 		t.Fatalf("start: %v\n%s", err, out)
 	}
-	install := exec.CommandContext(
-		untilEnding(t),
-		filepath.Join(c.home, "engine", "pulumi"),
-		"plugin",
-		"install",
-		"resource",
-		"keyvaultaks",
-		packageVersion(t),
-		"--file",
-		filepath.Join(built, "pulumi-resource-keyvaultaks"),
-	)
+	install := exec.CommandContext(untilEnding(t), filepath.Join(c.home, "engine", "pulumi"), "plugin", "install",
+		"resource", "keyvaultaks", packageVersion(t), "--file", filepath.Join(built, "pulumi-resource-keyvaultaks"))
 	install.Env = append(os.Environ(), theirs)
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("installing the package: %v\n%s", err, out)
 	}
 	if out, err := localcloud("run", "--", "pulumi", "plugin", "ls"); err != nil || !strings.Contains(out, "keyvaultaks") {
-		t.Errorf("run: %v\n%s", err, out)
+		t.Errorf("pulumi plugin ls: got %v, want keyvaultaks\n%s", err, out)
 	}
 	for _, want := range []string{" created\n", " unchanged\n"} {
 		out, err := localcloud("up")
 		if err != nil || !strings.Contains(out, want) || !strings.Contains(out, "my-secret (") {
-			t.Fatalf("%q: %v\n%s", want, err, out)
+			t.Fatalf("up: got %v, want %q and my-secret\n%s", err, want, out)
 		}
 	}
-	if out, err := localcloud(
-		"down",
-	); err != nil || !strings.Contains(out, " deleted\n") ||
+	if out, err := localcloud("down"); err != nil || !strings.Contains(out, " deleted\n") ||
 		strings.Contains(out, "could not be destroyed") {
 		t.Errorf("down: %v\n%s", err, out)
 	}

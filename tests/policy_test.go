@@ -14,15 +14,16 @@ import (
 // policyPack is the folder from which the engine builds the pack.
 var policyPack = filepath.Join(checkout, "policy")
 
-// violation is one that the engine reports.
+// violation is a policy violation that the engine reports.
 type violation struct{ PolicyName, EnforcementLevel, ResourceURN, Message string }
 
-// judged previews a program with the policy pack and returns what violates its policies, and an error if the preview fails.
-func (p *program) judged(t *testing.T, args ...string) (found []violation, err error) {
+// previewWithPolicies previews a program with the policy pack. It returns the violations, and an error if the preview
+// fails.
+func (p *program) previewWithPolicies(t *testing.T, args ...string) (found []violation, err error) {
 	t.Helper()
 	p.besides = append(p.besides, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true")
 	out, err := p.tryPulumi(t, append([]string{"preview", "--json", "--policy-pack", policyPack}, args...)...)
-	judged, said := false, ""
+	judged, messages := false, ""
 	for line := range strings.Lines(out) {
 		var event struct {
 			PolicyEvent     *violation
@@ -36,29 +37,30 @@ func (p *program) judged(t *testing.T, args ...string) (found []violation, err e
 			found = append(found, *event.PolicyEvent)
 		}
 		if e := event.DiagnosticEvent; strings.HasPrefix(e.Severity, "error") || strings.HasPrefix(e.Severity, "info") {
-			said += e.Message
+			messages += e.Message
 		}
 		judged = judged || event.SummaryEvent != nil && len(event.SummaryEvent.PolicyPacks) == 1
 	}
 	if !judged {
-		t.Fatalf("no policy pack was asked: %v\n%s", err, lastOf(out, 4000))
+		t.Fatalf("the preview did not run the policy pack: %v\n%s", err, lastOf(out, 4000))
 	}
 	if err != nil {
-		err = fmt.Errorf("the preview fails: %s", said)
+		err = fmt.Errorf("the preview fails: %s", messages)
 	}
 	return found, err
 }
 
-// wantFit wants a program in which nothing is a mistake. Its stack is not production, to which some rules are advice.
-func (p *program) wantFit(t *testing.T) {
+// wantNoViolations checks that a program has no mandatory violations. Its stack is not production, so some rules are
+// advisory.
+func (p *program) wantNoViolations(t *testing.T) {
 	t.Helper()
-	found, err := p.judged(t)
+	found, err := p.previewWithPolicies(t)
 	if err != nil {
 		t.Error(err)
 	}
 	for _, v := range found {
 		if v.EnforcementLevel != "advisory" {
-			t.Errorf("%+v", v)
+			t.Errorf("violation %+v", v)
 		}
 	}
 }
@@ -71,15 +73,15 @@ func policies(found []violation) (names []string) {
 	return slices.Compact(names)
 }
 
-// inStack is the program of the checkout in one of its stacks.
+// inStack returns the program of the checkout in one of its stacks.
 func inStack(c *cloud, name string) *program {
 	return &program{cloud: c, dir: c.built, besides: []string{
 		"PULUMI_STACK=" + name, "PULUMI_OPTION_CONFIG_FILE=" + filepath.Join(c.built, "Pulumi."+name+".yaml"),
 	}}
 }
 
-// TestPolicy_HoldsForBothStacks, before they are brought up and after: prod keeps every rule, and dev those that are
-// not for production.
+// TestPolicy_HoldsForBothStacks checks that prod keeps every rule, and dev all but those for production, before up and
+// after.
 func TestPolicy_HoldsForBothStacks(t *testing.T) {
 	t.Parallel()
 	for _, stack := range []string{"dev", "prod"} {
@@ -90,17 +92,17 @@ func TestPolicy_HoldsForBothStacks(t *testing.T) {
 			p := inStack(c, stack)
 			p.pulumi(t, "stack", "init", stack)
 			fit := func(when string) {
-				found, err := p.judged(t)
+				found, err := p.previewWithPolicies(t)
 				if err != nil {
 					t.Errorf("%s: %v", when, err)
 				}
 				for _, v := range found {
 					if stack == "prod" || v.EnforcementLevel != "advisory" {
-						t.Errorf("%s: %+v", when, v)
+						t.Errorf("%s up: violation %+v", when, v)
 					}
 				}
 				if stack == "dev" && !slices.Contains(policies(found), "cluster-sla") {
-					t.Errorf("%s: nothing is said of a cluster without an SLA, but %q", when, policies(found))
+					t.Errorf("%s up: the violations are %q, want cluster-sla among them", when, policies(found))
 				}
 			}
 			fit("before")
@@ -109,16 +111,16 @@ func TestPolicy_HoldsForBothStacks(t *testing.T) {
 			if stack != "prod" {
 				return
 			}
-			found, err := p.judged(t, "--config", "keyvault-aks:clusterTier=Free")
+			found, err := p.previewWithPolicies(t, "--config", "keyvault-aks:clusterTier=Free")
 			if err == nil || len(found) != 1 || found[0].PolicyName != "cluster-sla" ||
 				found[0].EnforcementLevel != "mandatory" {
-				t.Errorf("prod without an SLA: %+v, %v", found, err)
+				t.Errorf("prod without an SLA: got %+v, %v, want a mandatory violation of cluster-sla", found, err)
 			}
 		})
 	}
 }
 
-// listedRules are those that the pack's README lists, which a test of the pack holds to what it has.
+// listedRules returns the ids of the rules in the pack's README, which a test of the pack compares with the pack.
 func listedRules(t *testing.T) (ids []string) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(policyPack, "README.md"))
@@ -132,75 +134,70 @@ func listedRules(t *testing.T) (ids []string) {
 	return ids
 }
 
-// TestPolicy_FindsEveryMistake previews a program that breaks every rule, as production and otherwise.
+// TestPolicy_FindsEveryMistake checks that the engine finds each violation of a program that breaks every rule, as
+// production and otherwise.
 func TestPolicy_FindsEveryMistake(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.start(t)
 	p := newProgram(t, c, "tests/programs/rules", map[string]string{"keyvault-aks-policy:production": "true"})
-	found, err := p.judged(t)
+	found, err := p.previewWithPolicies(t)
 	if err == nil {
-		t.Error("the preview does not fail")
+		t.Error("the preview succeeds in spite of mandatory violations")
 	}
 	elsewhere := []string{"vault-throw-away"}
 	want := slices.DeleteFunc(listedRules(t), func(id string) bool { return slices.Contains(elsewhere, id) })
 	if got := policies(found); len(want) < 50 || !slices.Equal(got, want) {
-		t.Errorf("found are\n%q, want\n%q", got, want)
+		t.Errorf("the violated policies are\n%q, want\n%q", got, want)
 	}
 	for _, v := range found {
 		if v.EnforcementLevel != "mandatory" || strings.Contains(v.Message, "hunter2") {
-			t.Errorf("%+v", v)
+			t.Errorf("violation %+v is not mandatory, or has a secret in its message", v)
 		}
 	}
 
 	t.Run("exemptions", func(t *testing.T) { p.wantExemptions(t) })
 	t.Run("levels", func(t *testing.T) {
-		if found, err := p.judged(
-			t,
-			"--policy-pack-config",
-			p.packConfig(t, `{"all": "advisory"}`),
-		); err != nil ||
-			len(found) == 0 {
-			t.Errorf("with all of them advisory, %d are found: %v", len(found), err)
+		advisory := p.packConfig(t, `{"all": "advisory"}`)
+		if found, err := p.previewWithPolicies(t, "--policy-pack-config", advisory); err != nil || len(found) == 0 {
+			t.Errorf("with all policies advisory: got %d violations and %v, want some and no error", len(found), err)
 		}
-		found, err := p.judged(
-			t,
-			"--policy-pack-config",
-			p.packConfig(t, `{"all": "disabled", "secret-in-plain": {"enforcementLevel": "mandatory"}}`),
-		)
+		found, err := p.previewWithPolicies(t, "--policy-pack-config",
+			p.packConfig(t, `{"all": "disabled", "secret-in-plain": {"enforcementLevel": "mandatory"}}`))
 		if err == nil || !slices.Equal(policies(found), []string{"secret-in-plain"}) {
-			t.Errorf("with one of them, found are %q: %v", policies(found), err)
+			t.Errorf("with one policy enabled: violated are %q: %v, want secret-in-plain and an error", policies(found), err)
 		}
 	})
 	t.Run("elsewhere", func(t *testing.T) {
 		p.configure(t, map[string]string{"keyvault-aks-policy:production": "false"})
-		found, err := p.judged(t)
+		found, err := p.previewWithPolicies(t)
 		levels := map[string]string{}
 		for _, v := range found {
 			levels[v.PolicyName] = v.EnforcementLevel
 		}
 		if err == nil || levels["secret-in-plain"] != "mandatory" || levels["vault-firewall"] != "advisory" {
-			t.Errorf("the levels are %v: %v", levels, err)
+			t.Errorf("secret-in-plain is %q and vault-firewall %q, want mandatory and advisory, and an error: %v",
+				levels["secret-in-plain"], levels["vault-firewall"], err)
 		}
 		for _, id := range elsewhere {
 			if levels[id] != "advisory" {
-				t.Errorf("%s is %q", id, levels[id])
+				t.Errorf("%s is %q, want advisory", id, levels[id])
 			}
 		}
 	})
-	t.Run("nothing is made of what is mandatory", func(t *testing.T) {
+	t.Run("up", func(t *testing.T) {
 		if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview", "--policy-pack", policyPack); err == nil {
-			t.Error("it comes up")
+			t.Error("up succeeds in spite of mandatory violations")
 		}
 		for urn := range p.resources(t) {
 			if strings.Contains(urn, ":keyvault") {
-				t.Errorf("%s is made", urn)
+				t.Errorf("up created %s", urn)
 			}
 		}
 	})
 }
 
-// packConfig writes a configuration of the pack.
+// packConfig writes a configuration of the pack to a file.
 func (p *program) packConfig(t *testing.T, content string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "policy.json")
@@ -210,41 +207,41 @@ func (p *program) packConfig(t *testing.T, content string) string {
 	return file
 }
 
-// wantExemptions has a resource exempt from a rule that looks at it alone, and from one that looks at the whole stack.
-// What ended exempts nothing, and is a mistake itself, and without a reason nothing is judged at all.
+// wantExemptions exempts a resource from a rule about the resource and from one about the stack. An exemption that has
+// ended has no effect and is a violation itself. One without a reason is an error.
 func (p *program) wantExemptions(t *testing.T) {
 	about := func(found []violation, policy, name string) bool {
 		return slices.ContainsFunc(found, func(v violation) bool {
 			return v.PolicyName == policy && strings.HasSuffix(v.ResourceURN, "::"+name)
 		})
 	}
-	found, err := p.judged(t, "--policy-pack-config", p.packConfig(t, `{"exemptions": {"list": [
+	found, err := p.previewWithPolicies(t, "--policy-pack-config", p.packConfig(t, `{"exemptions": {"list": [
 		{"rule": "vault-firewall", "resource": "open", "reason": "is read from anywhere", "until": "2999-12-31"},
 		{"rule": "vault-logs", "resource": "urn:pulumi:*::open", "reason": "another stack logs", "until": "2999-12-31"},
 		{"rule": "vault-rbac", "resource": "open", "reason": "was so", "until": "2020-12-31"}
 	]}}`))
 	if err == nil {
-		t.Error("the preview does not fail")
+		t.Error("the preview succeeds in spite of mandatory violations")
 	}
 	for _, rule := range []string{"vault-firewall", "vault-logs"} {
 		if about(found, rule, "open") || !about(found, rule, "kept") {
-			t.Errorf("%s is found in the one that is exempt, or not in the other", rule)
+			t.Errorf("%s is violated by the exempt resource, or not by the other", rule)
 		}
 	}
 	if !about(found, "vault-rbac", "open") || !slices.Contains(policies(found), "exemptions") {
-		t.Errorf("of an exemption that ended, found are %q", policies(found))
+		t.Errorf("with an exemption that ended, violated are %q; want vault-rbac and exemptions", policies(found))
 	}
-	if said := p.said.String(); !containsAll(said, "is read from anywhere", "another stack logs") {
-		t.Error("nobody says why something is exempt")
+	if printed := p.printed.String(); !containsAll(printed, "is read from anywhere", "another stack logs") {
+		t.Error("the preview does not print the reasons of exemptions")
 	}
 	_, err = p.tryPulumi(t, "preview", "--policy-pack", policyPack, "--policy-pack-config",
 		p.packConfig(t, `{"exemptions": {"list": [{"rule": "vault-rbac", "resource": "open", "until": "2999-12-31"}]}}`))
 	if err == nil || !strings.Contains(err.Error(), "reason") {
-		t.Errorf("without a reason: %v", err)
+		t.Errorf("exemption without a reason: got %v, want an error", err)
 	}
 }
 
-// TestPolicy_HoldsForExamples: none of them makes a mistake.
+// TestPolicy_HoldsForExamples checks that no example has a mandatory violation.
 func TestPolicy_HoldsForExamples(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -256,19 +253,24 @@ func TestPolicy_HoldsForExamples(t *testing.T) {
 	for name, configuration := range map[string]map[string]string{
 		"go-app":      existing,
 		"go-platform": {"tenantId": tenant},
-		"ingress-tls": {"vaultId": first.VaultID, "clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo", "host": "web.example"},
 		"rotation":    {"clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo"},
+		"ingress-tls": {
+			"vaultId": first.VaultID, "clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo",
+			"host": "web.example",
+		},
 	} {
-		t.Run(name, func(t *testing.T) { newProgram(t, c, filepath.Join("examples", name), configuration).wantFit(t) })
+		t.Run(name, func(t *testing.T) {
+			newProgram(t, c, filepath.Join("examples", name), configuration).wantNoViolations(t)
+		})
 	}
-	t.Run("yaml-app", func(t *testing.T) { newExample(t, c, "yaml-app", existing).wantFit(t) })
+	t.Run("yaml-app", func(t *testing.T) { newExample(t, c, "yaml-app", existing).wantNoViolations(t) })
 	t.Run("yaml-guide", func(t *testing.T) {
-		newExample(t, c, "yaml-guide", map[string]string{"location": "westeurope"}).wantFit(t)
+		newExample(t, c, "yaml-guide", map[string]string{"location": "westeurope"}).wantNoViolations(t)
 	})
 	t.Run("typescript-app", func(t *testing.T) {
 		needsNPM(t)
 		p := newExample(t, c, "typescript-app", existing)
 		p.getPackages(t)
-		p.wantFit(t)
+		p.wantNoViolations(t)
 	})
 }

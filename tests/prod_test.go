@@ -10,73 +10,56 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 )
 
-// TestProd_MountsWithLateRoles brings the prod stack up, with the Deployments that show that mounts work, in a cloud that honours roles
-// late: its cluster waits for the role of its own identity.
+// TestProd_MountsWithLateRoles brings the prod stack up with probes, although the role of the cluster's identity takes
+// effect late, and checks its restrictions.
 func TestProd_MountsWithLateRoles(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
 	record := t.TempDir()
-	c.upLate(
-		t,
-		lateForTheCluster,
-		"--stack",
-		"prod",
-		"--record",
-		record,
-		"--config",
-		workloadsWith(t, "prod", "probe: {}", "probe: {}"),
-	)
+	c.upLate(t, lateClusterRole, "--stack", "prod", "--record", record, "--config",
+		workloadsWith(t, "prod", "probe: {}", "probe: {}"))
+	c.wantGraph(t, "prod", "Deployment api-mount-probe", "Deployment billing-mount-probe")
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)
 
-	t.Run("Azure is sent what the golden file says", func(t *testing.T) { wantSent(t, record, "arm-prod.json") })
-	t.Run("a second up changes nothing", func(t *testing.T) { c.pulumi(t, "preview", "--expect-no-changes") })
-	t.Run("a change of the cluster is planned to touch nothing in it", func(t *testing.T) {
+	t.Run("requests", func(t *testing.T) { wantSent(t, record, "arm-prod.json") })
+	t.Run("preview", func(t *testing.T) { c.pulumi(t, "preview", "--expect-no-changes") })
+	t.Run("cluster update", func(t *testing.T) {
 		c.pulumi(t, "config", "set", "imageCleanerHours", "200")
 		plan := c.plan(t)
 		c.pulumi(t, "config", "set", "imageCleanerHours", "168")
 		for urn, op := range plan {
 			if cluster := strings.HasSuffix(urn, "::cluster-cluster"); cluster != (op != "same") {
-				t.Errorf("%s: %s", op, urn)
+				t.Errorf("the plan for %s is %s, want only the cluster changed", urn, op)
 			}
 		}
 		if len(plan) == 0 {
-			t.Error("there is no plan")
+			t.Error("the plan is empty")
 		}
 	})
-	t.Run("the probe of each workload has mounted every file", func(t *testing.T) {
+	t.Run("probes", func(t *testing.T) {
 		if len(outputs.Workloads) != 2 {
-			t.Errorf("there are the workloads %v", outputs.Workloads)
+			t.Errorf("the workloads are %v, want two", outputs.Workloads)
 		}
 		for name, w := range outputs.Workloads {
-			ready := c.kubectl(
-				t,
-				"get",
-				"deployment",
-				"-n",
-				w.Namespace,
-				"keyvault-probe",
-				"--output=jsonpath={.status.readyReplicas}",
-			)
+			ready := c.kubectl(t, "get", "deployment", "-n", w.Namespace, "keyvault-probe",
+				"--output=jsonpath={.status.readyReplicas}")
 			if ready != "1" {
-				t.Errorf("%s: %q replicas are ready", name, ready)
+				t.Errorf("%s: %q replicas are ready, want 1", name, ready)
 			}
 		}
 	})
-	t.Run("Azure decides who may do what in the cluster", func(t *testing.T) {
+	t.Run("kubeconfig", func(t *testing.T) {
 		config := c.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets")
 		if !strings.Contains(config, "kubelogin") || strings.Contains(config, "client-certificate-data") ||
 			strings.Contains(config, r.Credentials.ClientSecret) {
-			t.Error("the kubeconfig is not one that signs in with Entra ID alone")
+			t.Error("the kubeconfig does not use kubelogin, or has a certificate or secret")
 		}
 	})
-	t.Run("nobody gets a certificate of the cluster's administrator", func(t *testing.T) {
-		clusters, err := armcontainerservice.NewManagedClustersClient(
-			r.Credentials.SubscriptionID,
-			owner,
-			armOptions(options),
-		)
+	t.Run("administrator credentials", func(t *testing.T) {
+		clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner,
+			armOptions(options))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,10 +67,10 @@ func TestProd_MountsWithLateRoles(t *testing.T) {
 		var refused *azcore.ResponseError
 		if !errors.As(err, &refused) || refused.ErrorCode != "BadRequest" ||
 			!strings.Contains(err.Error(), "local accounts") {
-			t.Errorf("got %v, want a refusal for want of local accounts", err)
+			t.Errorf("got %v, want BadRequest because local accounts are disabled", err)
 		}
 	})
-	t.Run("nobody outside the network reads the vault, whatever the role", func(t *testing.T) {
+	t.Run("vault from outside the network", func(t *testing.T) {
 		grant(t, c, outputs.VaultID, secretsOfficer)
 		secrets, _ := vaultClients(t, c, outputs.VaultURI)
 		_, err := secrets.GetSecret(t.Context(), "my-secret", "", nil)
@@ -96,30 +79,16 @@ func TestProd_MountsWithLateRoles(t *testing.T) {
 			t.Errorf("got %v, want ForbiddenByConnection", err)
 		}
 	})
-	t.Run("a restricted namespace takes no other pod", func(t *testing.T) {
-		_, err := c.run(
-			t,
-			"",
-			"kubectl",
-			"run",
-			"--namespace",
-			outputs.Namespace,
-			"--image=busybox:1.35.0",
-			"loose",
-			"--",
-			"sleep",
-			"1",
-		)
+	t.Run("unrestricted pod", func(t *testing.T) {
+		_, err := c.run(t, "", "kubectl", "run", "--namespace", outputs.Namespace, "--image=busybox:1.35.0", "loose", "--",
+			"sleep", "1")
 		if err == nil || !strings.Contains(err.Error(), "PodSecurity") {
-			t.Errorf("got %v, want a refusal by Pod Security", err)
+			t.Errorf("got %v, want an error of PodSecurity", err)
 		}
 	})
-	t.Run("who has no role in the cluster is refused", func(t *testing.T) {
-		assignments, err := armauthorization.NewRoleAssignmentsClient(
-			r.Credentials.SubscriptionID,
-			owner,
-			armOptions(options),
-		)
+	t.Run("no role in the cluster", func(t *testing.T) {
+		assignments, err := armauthorization.NewRoleAssignmentsClient(r.Credentials.SubscriptionID, owner,
+			armOptions(options))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,17 +105,17 @@ func TestProd_MountsWithLateRoles(t *testing.T) {
 			}, nil); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the role counts again", func() bool {
+			eventually(t, "the role takes effect again", func() bool {
 				_, err := c.run(t, "", "kubectl", "get", "pods", "--namespace", outputs.Namespace)
 				return err == nil
 			})
 		}()
-		eventually(t, "it is forbidden", func() bool { // the API server keeps an answer for a second
+		eventually(t, "kubectl is forbidden", func() bool { // the API server caches decisions for a second
 			_, err := c.run(t, "", "kubectl", "get", "pods", "--namespace", outputs.Namespace)
 			return err != nil && strings.Contains(err.Error(), "Forbidden")
 		})
 	})
-	t.Run("a second stack uses the cluster, and signs in with Entra ID", func(t *testing.T) {
+	t.Run("second stack", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "second",
 			"existingVaultId":   outputs.VaultID,
@@ -154,29 +123,28 @@ func TestProd_MountsWithLateRoles(t *testing.T) {
 			"entra":             `{"login":"spn"}`,
 			"secrets":           "[]",
 			"keys":              "[]",
-			"workloads": secondWorkload(
-				`"mount":[{"type":"secret","name":"my-secret"}],"access":"none"`,
-			), // the lock would keep a role
+			// Without access, because the lock on the vault would prevent the role's deletion.
+			"workloads": secondWorkload(`"mount":[{"type":"secret","name":"my-secret"}],"access":"none"`),
 		})
 		p.up(t)
 		c.kubectl(t, "get", "secretproviderclass", "--namespace", "second", "second")
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		p.pulumi(t, "stack", "rm", "--yes")
 	})
-	t.Run("a destroy is refused", func(t *testing.T) {
-		// Pulumi looks for what is protected in its preview, before it deletes anything.
+	t.Run("destroy", func(t *testing.T) {
+		// Pulumi checks protection before it deletes anything.
 		_, err := c.run(t, "", "pulumi", "destroy", "--yes", "--non-interactive")
 		if err == nil || !strings.Contains(err.Error(), "protect") {
-			t.Errorf("got %v, want a refusal for what is protected", err)
+			t.Errorf("got %v, want an error about protected resources", err)
 		}
 		c.pulumi(t, "preview", "--expect-no-changes")
 		if again := c.outputs(t); again.VaultName != outputs.VaultName {
-			t.Error("the vault is another one")
+			t.Errorf("the vault is %s, want %s", again.VaultName, outputs.VaultName)
 		}
 	})
 }
 
-// clusterAdmin is the assignment of the role with which the stack's owner manages Kubernetes objects.
+// clusterAdmin returns the assignment of the role with which the stack's owner manages Kubernetes objects.
 func clusterAdmin(t *testing.T, assignments *armauthorization.RoleAssignmentsClient) *armauthorization.RoleAssignment {
 	t.Helper()
 	const role = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b" // Azure Kubernetes Service RBAC Cluster Admin
@@ -191,6 +159,6 @@ func clusterAdmin(t *testing.T, assignments *armauthorization.RoleAssignmentsCli
 			}
 		}
 	}
-	t.Fatal("nobody has the role")
+	t.Fatal("no principal has the role Azure Kubernetes Service RBAC Cluster Admin")
 	return nil
 }

@@ -14,15 +14,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// program is a Pulumi program in a stack of its own, test, beside that of the cloud it runs in.
+// program is another Pulumi program in the cloud, with its own stack named test.
 type program struct {
 	*cloud
 	dir     string
-	besides []string     // of the environment that the engine runs with
-	said    bytes.Buffer // all that the engine has printed
+	besides []string     // additional environment of the engine
+	printed bytes.Buffer // output of all commands
 }
 
-// newProgram makes the stack of the program in a folder of the checkout. Values of the configuration whose key ends in "!" are secret.
+// newProgram creates a stack of the program in a folder of the checkout. Values whose key ends in "!" are secret.
 func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]string) *program {
 	t.Helper()
 	source := filepath.Join(checkout, dir)
@@ -33,8 +33,8 @@ func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]str
 	return p
 }
 
-// builtIn makes a folder in which the engine finds a program of the checkout built. Where it finds its source, it asks Go at each command
-// what modules there are and whether there is something to build, which takes two seconds of processor time.
+// builtIn creates a folder with a built program of the checkout. Next to the source, the engine would run Go at each
+// command to list modules and to build, which takes two seconds of processor time.
 func builtIn(t *testing.T, source, dir string) {
 	t.Helper()
 	once, _ := programs.LoadOrStore(source, sync.OnceValues(func() (project, error) { return build(source) }))
@@ -57,10 +57,10 @@ func builtIn(t *testing.T, source, dir string) {
 // project is a Pulumi.yaml.
 type project map[string]any
 
-// programs are functions that build one, by the folder of its source, and return its Pulumi.yaml, which names the file.
+// programs has a function for each source folder, which builds the program once and returns its Pulumi.yaml.
 var programs sync.Map
 
-// programFlags are those of the Makefile, with which the packages of programs have been compiled.
+// programFlags are the Makefile's build flags, so that Go's build cache already has most packages.
 const programFlags = "-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false"
 
 func build(source string) (project, error) {
@@ -82,7 +82,7 @@ func build(source string) (project, error) {
 	return built, nil
 }
 
-// configure sets values of the configuration at once: each command of the engine takes most of a second.
+// configure sets all values in one command, because each command takes most of a second.
 func (p *program) configure(t *testing.T, configuration map[string]string) {
 	t.Helper()
 	args := []string{"config", "set-all"}
@@ -102,17 +102,14 @@ func (p *program) tryPulumi(t *testing.T, args ...string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Dir, cmd.Env = p.dir, append(
-		cmd.Env,
-		"PULUMI_STACK=test",
-		"PULUMI_OPTION_CONFIG_FILE="+filepath.Join(p.dir, "Pulumi.test.yaml"),
-	)
+	cmd.Dir = p.dir
+	cmd.Env = append(cmd.Env, "PULUMI_STACK=test", "PULUMI_OPTION_CONFIG_FILE="+filepath.Join(p.dir, "Pulumi.test.yaml"))
 	cmd.Env = append(cmd.Env, p.besides...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
-	p.said.Write(out.Bytes())
-	p.said.Write(errs.Bytes())
+	p.printed.Write(out.Bytes())
+	p.printed.Write(errs.Bytes())
 	if err != nil {
 		return out.String(), fmt.Errorf("pulumi %s: %w\n%s%s", args[0], err, lastOf(out.String(), 8000), errs.String())
 	}
@@ -130,7 +127,7 @@ func (p *program) pulumi(t *testing.T, args ...string) string {
 	return out
 }
 
-// up brings the stack up and has the engine print every event.
+// up brings the stack up and makes the engine print every event.
 func (p *program) up(t *testing.T) {
 	t.Helper()
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--json")

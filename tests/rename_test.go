@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestWorkloads_KeepResourcesWhenRenamed renames a workload, and with it an identity and a mount, whose parts are named
-// after it. Without its former name Pulumi would create all of it again and delete what its pod uses.
+// TestWorkloads_KeepResourcesWhenRenamed renames a workload, and with it the resources of its identity and mount.
+// Without its former name Pulumi would replace all of them and delete what its pod uses.
 func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -21,34 +21,32 @@ func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 		}
 	}
 	if lost == 0 {
-		t.Error("nothing would be lost without the former name")
+		t.Error("the plan without the former name deletes nothing, so the test proves nothing")
 	}
 
 	renamed := workloadsWith(t, "dev", "name: renamed\nformerName: keyvault-demo")
 	c.setWorkloads(t, "dev", renamed)
 	wantNothingReplaced(t, c.plan(t))
 	if t.Failed() {
-		return // the update would delete it
+		return // the update would delete resources
 	}
 	printed, again := c.up(t, "--config", renamed)
 	wantNothingDeleted(t, printed)
 	before.wantKept(t, c.inventory(t))
 	if again != first {
-		t.Error("the pod reads something else than before")
+		t.Error("the pod reads another value than before")
 	}
-	// The former name has done its work.
+	// The former name is no longer needed.
 	c.up(t, "--config", workloadsWith(t, "dev", "name: renamed"))
 	before.wantKept(t, c.inventory(t))
-	c.isWhole(t)
+	c.wantComplete(t)
 }
 
-// setWorkloads changes the workloads in a stack's configuration, given as workloads=JSON, without an up.
+// setWorkloads sets the workloads, given as workloads=JSON, in a stack's configuration.
 func (c *cloud) setWorkloads(t *testing.T, stack, workloads string) {
 	t.Helper()
 	_, list, _ := strings.Cut(workloads, "=")
-	c.changeConfiguration(
-		t,
-		stack,
-		func(file map[string]any) { file["config"].(map[string]any)["keyvault-aks:workloads"] = list },
-	)
+	c.changeConfiguration(t, stack, func(file map[string]any) {
+		file["config"].(map[string]any)["keyvault-aks:workloads"] = list
+	})
 }

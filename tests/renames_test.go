@@ -10,8 +10,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestRename_WithAliasesLosesNothing gives each of the four components another name, and then a parent, with the
-// aliases that the documentation of components asks for. A preview without them shows what they prevent.
+// TestRename_WithAliasesLosesNothing renames each of the four components, and then moves them below a parent, with the
+// aliases that the components' documentation asks for. A preview without aliases shows what they prevent.
 func TestRename_WithAliasesLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -22,7 +22,7 @@ func TestRename_WithAliasesLosesNothing(t *testing.T) {
 	p.up(t)
 	before, names := p.inventory(t), p.names(t)
 
-	t.Run("without an alias everything is created again and deleted", func(t *testing.T) {
+	t.Run("without aliases", func(t *testing.T) {
 		p.configure(t, map[string]string{"prefix": "new-"})
 		plan := p.plan(t)
 		for _, name := range names {
@@ -35,11 +35,11 @@ func TestRename_WithAliasesLosesNothing(t *testing.T) {
 			}
 		}
 	})
-	// The component's name is then the prefix, which Azure cannot change.
-	t.Run("a cluster with neither a name nor a DNS prefix is replaced", func(t *testing.T) {
+	// The DNS prefix defaults to the component's name, and Azure cannot change it.
+	t.Run("cluster without name and DNS prefix", func(t *testing.T) {
 		p.configure(t, map[string]string{"former": "old-"})
 		if op := p.plan(t)["new-cluster-cluster"]; !strings.Contains(op, "replace") {
-			t.Errorf("the plan for the cluster is %q", op)
+			t.Errorf("the plan for the cluster is %q, want a replacement", op)
 		}
 	})
 	for _, change := range []struct {
@@ -47,10 +47,10 @@ func TestRename_WithAliasesLosesNothing(t *testing.T) {
 		configuration map[string]string
 		creates       string // the only resource that the update creates
 	}{
-		{"other names", map[string]string{"dnsPrefix": "old-cluster"}, ""},
-		{"a parent", map[string]string{"former": "", "moved": "true"}, "platform"},
+		{"new names", map[string]string{"dnsPrefix": "old-cluster"}, ""},
+		{"new parent", map[string]string{"former": "", "moved": "true"}, "platform"},
 	} {
-		t.Run(change.what+" with aliases change nothing", func(t *testing.T) {
+		t.Run(change.what+" with aliases", func(t *testing.T) {
 			p.configure(t, change.configuration)
 			plan := p.plan(t)
 			for name, op := range plan {
@@ -65,7 +65,7 @@ func TestRename_WithAliasesLosesNothing(t *testing.T) {
 				}
 			}
 			if t.Failed() {
-				return // the update would delete it
+				return // the update would delete resources
 			}
 			up := []string{"up", "--yes", "--skip-preview", "--json"}
 			if change.creates == "" {
@@ -74,14 +74,14 @@ func TestRename_WithAliasesLosesNothing(t *testing.T) {
 			p.pulumi(t, up...)
 			now := p.inventory(t)
 			before.wantKept(t, now)
-			now.wantKept(t, before) // and there is nothing else
+			now.wantKept(t, before) // no other resources
 			p.pulumi(t, "preview", "--expect-no-changes")
 		})
 		if t.Failed() {
 			return
 		}
 	}
-	t.Run("an alias has done its work with the first update", func(t *testing.T) {
+	t.Run("names in the state", func(t *testing.T) {
 		for _, name := range p.names(t) {
 			if !strings.HasPrefix(name, "new-") {
 				t.Errorf("the state still has %s", name)
@@ -90,7 +90,7 @@ func TestRename_WithAliasesLosesNothing(t *testing.T) {
 	})
 }
 
-// plan is what an up would do, by the names of the resources.
+// plan returns what a preview would do, by the resource's name.
 func (p *program) plan(t *testing.T) map[string]string {
 	t.Helper()
 	var preview struct {
@@ -111,7 +111,7 @@ func (p *program) plan(t *testing.T) map[string]string {
 	return plan
 }
 
-// names are those of the components and their parts in the program's state.
+// names returns the names of the components and their resources in the program's state.
 func (p *program) names(t *testing.T) (names []string) {
 	t.Helper()
 	for _, r := range p.state(t) {
@@ -126,7 +126,7 @@ func (p *program) names(t *testing.T) (names []string) {
 	return names
 }
 
-// inventory is that of the program's stack.
+// inventory returns the resources in the state of the program's stack.
 func (p *program) inventory(t *testing.T) inventory {
 	t.Helper()
 	found := inventory{}
@@ -138,7 +138,7 @@ func (p *program) inventory(t *testing.T) inventory {
 	return found
 }
 
-// state are the resources of the program's stack, as the engine's backend keeps them.
+// state returns the resources of the program's stack as the engine's backend stores them.
 func (p *program) state(t *testing.T) []resource {
 	t.Helper()
 	var file struct {

@@ -15,17 +15,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// azureAlone are actions of the role files that Azure asks for and the local cloud does not, each with who says so.
+// azureAlone are actions in the role files that Azure requires and the local cloud does not. Each needs a source.
 var azureAlone []string
 
-// TestRoles_AreLeastPrivilege brings stacks up and down as principals that have exactly the roles of docs/roles, and
-// compares what Azure Resource Manager asked of them with the files, both ways.
+// TestRoles_AreLeastPrivilege brings stacks up and down as principals with exactly the roles in docs/roles, and checks
+// that the roles have all actions that Azure Resource Manager required, and no others.
 func TestRoles_AreLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	record := t.TempDir()
 	if printed, _, err := c.tryUp(t, "--node=stand-in", "--record", record, "--config", "location=no where"); err == nil {
-		t.Fatalf("a stack in no location came up: %s", printed) // it was to start the cloud
+		t.Fatalf("up with an invalid location, which is only to start the cloud, succeeds: %s", printed)
 	}
 	deployer := c.newPrincipal(t, "deploy.json", "assign.json")
 	previewer := c.newPrincipal(t, "preview.json")
@@ -34,7 +34,7 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 	registry := subscription + "/resourceGroups/shared/providers/Microsoft.ContainerRegistry/registries/images"
 	c.arm(t, http.MethodPut, registry, "2023-07-01", `{"location": "eastus", "sku": {"name": "Basic"}}`)
 	before := c.resources(t)
-	assigned := map[string]bool{} // roles
+	assigned := map[string]bool{} // by role id
 
 	for _, stack := range []string{"dev", "prod"} {
 		t.Run(stack, func(t *testing.T) {
@@ -54,40 +54,29 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 			p := newProgram(t, c, ".", config)
 			p.besides = previewer.environment(c.running(t).Credentials.TenantID)
 			p.pulumi(t, "preview")
-			if _, err := p.tryPulumi(
-				t,
-				"up",
-				"--yes",
-				"--skip-preview",
-			); err == nil ||
+			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil ||
 				!strings.Contains(err.Error(), "AuthorizationFailed") {
-				t.Errorf("the principal that previews brings the stack up: %v", err)
+				t.Errorf("up as the previewer: got %v, want AuthorizationFailed", err)
 			}
 			if now := c.resources(t); stack == "dev" && !slices.Equal(now, before) {
-				t.Errorf("the principal that previews has left %v, before %v", now, before)
+				t.Errorf("after an up as the previewer there is %v, want %v", now, before)
 			}
 
 			p.besides = deployer.environment(c.running(t).Credentials.TenantID)
 			p.up(t)
 			p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 			if stack == "prod" {
-				// What others attach to the subnets is sent again.
-				networks := slices.DeleteFunc(
-					c.resources(t),
-					func(id string) bool { return path.Base(path.Dir(id)) != "virtualnetworks" },
-				)
+				// An update sends again what others attached to the subnets.
+				networks := slices.DeleteFunc(c.resources(t),
+					func(id string) bool { return path.Base(path.Dir(id)) != "virtualnetworks" })
 				if len(networks) != 1 {
-					t.Fatalf("the networks are %v", networks)
+					t.Fatalf("the networks are %v, want one", networks)
 				}
-				c.attachToSubnets(
-					t,
-					"/subscriptions/"+c.running(t).Credentials.SubscriptionID+"/resourceGroups/keyvault-prod",
-					networks[0],
-				)
+				c.attachToSubnets(t, subscription+"/resourceGroups/keyvault-prod", networks[0])
 			}
 			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`})
 			p.up(t)
-			c.wantAssignedAsTheConditionSays(t, deployer, assigned)
+			c.wantConditionKept(t, deployer, assigned)
 
 			p.besides = previewer.environment(c.running(t).Credentials.TenantID)
 			there := c.resources(t)
@@ -96,23 +85,19 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 			workloads := config["keyvault-aks:workloads"]
 			p.configure(t, map[string]string{
 				"keyvault-aks:tags": `{"team":"b"}`,
-				"keyvault-aks:workloads": strings.Replace(
-					workloads,
-					`"mount":`,
-					`"labels":{"team":"b"},"mount":`,
-					1,
-				), // the first one's
+				// Labels for the first workload.
+				"keyvault-aks:workloads": strings.Replace(workloads, `"mount":`, `"labels":{"team":"b"},"mount":`, 1),
 			})
 			p.pulumi(t, "preview")
 			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`, "keyvault-aks:workloads": workloads})
 			if _, err := p.tryPulumi(t, "destroy", "--yes", "--skip-preview"); err == nil {
-				t.Error("the principal that previews destroys the stack")
+				t.Error("destroy as the previewer succeeds")
 			}
 			if now := c.resources(t); !slices.Equal(now, there) {
-				t.Errorf("the principal that previews has left %v, before %v", now, there)
+				t.Errorf("after a destroy as the previewer there is %v, want %v", now, there)
 			}
 
-			// The destroy that was refused has had the state forget what is in the cluster, which was to go with it.
+			// The rejected destroy has removed the cluster's objects from the state, because they would go with the cluster.
 			p.besides = deployer.environment(c.running(t).Credentials.TenantID)
 			p.configure(t, map[string]string{"keyvault-aks:adoptObjects": "true"})
 			p.up(t)
@@ -134,9 +119,9 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	for _, role := range conditionRoles(t) {
+	for _, role := range assignableRoles(t) {
 		if !assigned[role] {
-			t.Errorf("the condition lets assign %s, which no stack does", role)
+			t.Errorf("the condition allows the role %s, which no stack assigns", role)
 		}
 	}
 	for _, one := range []principal{deployer, previewer} {
@@ -152,20 +137,20 @@ func TestRoles_AreLeastPrivilege(t *testing.T) {
 		}
 		for action := range one.may {
 			if !asked[action] && !slices.Contains(azureAlone, action) {
-				t.Errorf("%v let do %s, which nothing asks for", one.files, action)
+				t.Errorf("%v allow %s, which nothing requires", one.files, action)
 			}
 		}
 		for _, action := range slices.Sorted(maps.Keys(asked)) {
-			// Who previews has tried to bring stacks up and down.
+			// The previewer has also tried up and destroy.
 			if !one.may[action] && (one.ObjectID == deployer.ObjectID || strings.HasSuffix(action, "/read")) {
-				t.Errorf("%v do not let do %s, which was asked for", one.files, action)
+				t.Errorf("%v do not allow %s, which was required", one.files, action)
 			}
 		}
 	}
 }
 
-// conditionRoles are the roles that the condition of docs/roles lets assign.
-func conditionRoles(t *testing.T) []string {
+// assignableRoles returns the roles that the condition in docs/roles allows to assign.
+func assignableRoles(t *testing.T) []string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(checkout, "docs", "roles", "assign-condition.txt"))
 	if err != nil {
@@ -176,12 +161,12 @@ func conditionRoles(t *testing.T) []string {
 	return slices.Compact(roles)
 }
 
-// wantAssignedAsTheConditionSays checks that a principal has assigned no role but those that the condition lets assign.
-func (c *cloud) wantAssignedAsTheConditionSays(t *testing.T, by principal, assigned map[string]bool) {
+// wantConditionKept checks that a principal has assigned only roles that the condition allows, and adds them to
+// assigned.
+func (c *cloud) wantConditionKept(t *testing.T, by principal, assigned map[string]bool) {
 	t.Helper()
-	list := "/subscriptions/" + c.running(
-		t,
-	).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleAssignments"
+	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
+	list := subscription + "/providers/Microsoft.Authorization/roleAssignments"
 	for _, one := range c.arm(t, http.MethodGet, list, "2022-04-01", "")["value"].([]any) {
 		properties := one.(map[string]any)["properties"].(map[string]any)
 		if properties["createdBy"] != by.ObjectID {
@@ -189,21 +174,21 @@ func (c *cloud) wantAssignedAsTheConditionSays(t *testing.T, by principal, assig
 		}
 		role := path.Base(properties["roleDefinitionId"].(string))
 		assigned[role] = true
-		if !slices.Contains(conditionRoles(t), role) {
-			t.Errorf("the stack assigns the role %s, which the condition does not let assign", role)
+		if !slices.Contains(assignableRoles(t), role) {
+			t.Errorf("the stack assigns the role %s, which the condition does not allow", role)
 		}
 	}
 }
 
-// principal is a service principal with roles of docs/roles on the subscription.
+// principal is a service principal with roles from docs/roles on the subscription.
 type principal struct {
 	ClientID, ObjectID, ClientSecret string
 
 	files []string
-	may   map[string]bool // the roles' actions, in small letters
+	may   map[string]bool // the roles' actions in lower case
 }
 
-// environment is how the Azure provider and kubelogin find the principal.
+// environment returns the variables by which the Azure provider and kubelogin sign in as the principal.
 func (p principal) environment(tenant string) []string {
 	return []string{
 		"ARM_CLIENT_ID=" + p.ClientID,
@@ -221,13 +206,13 @@ type roleFile struct {
 	AssignableScopes                                 []string
 }
 
-// newPrincipal makes a principal that has the roles in the files, and no other.
+// newPrincipal creates a principal that has the roles in the files, and no others.
 func (c *cloud) newPrincipal(t *testing.T, files ...string) principal {
 	t.Helper()
 	status, content := c.control(t, http.MethodPost, "/principals", "")
 	made := principal{files: files, may: map[string]bool{}}
 	if err := json.Unmarshal(content, &made); err != nil || status != http.StatusCreated {
-		t.Fatalf("making a principal: %d %s", status, content)
+		t.Fatalf("creating a principal: %d %s", status, content)
 	}
 	c.giveRoles(t, made)
 	return made
@@ -247,7 +232,7 @@ func (c *cloud) giveRoles(t *testing.T, made principal) {
 			t.Fatal(err)
 		}
 		if len(role.AssignableScopes) != 1 || !strings.HasPrefix(role.AssignableScopes[0], "/subscriptions/") {
-			t.Errorf("%s can be assigned at %v", file, role.AssignableScopes)
+			t.Errorf("%s is assignable at %v, want one subscription", file, role.AssignableScopes)
 		}
 		for _, action := range role.Actions {
 			made.may[strings.ToLower(action)] = true
@@ -280,12 +265,7 @@ func (c *cloud) giveRoles(t *testing.T, made principal) {
 			}
 			assignment["condition"], assignment["conditionVersion"] = string(condition), "2.0"
 		}
-		c.arm(
-			t,
-			http.MethodPut,
-			subscription+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(),
-			"2022-04-01",
-			asJSON(t, object{"properties": assignment}),
-		)
+		c.arm(t, http.MethodPut, subscription+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(),
+			"2022-04-01", asJSON(t, object{"properties": assignment}))
 	}
 }

@@ -25,9 +25,8 @@ import (
 
 const tokenExchange = "api://AzureADTokenExchange"
 
-// wrongCredentials has the tokens of the cluster, and others made of them, tried against the two who decide: Entra ID,
-// which has to give no token for them, and Key Vault, which has to show nothing of the secret. Each refusal is the one
-// that Azure's would be.
+// wrongCredentials tries the cluster's tokens and forgeries of them on Entra ID, which must issue no token, and on Key
+// Vault, which must reveal nothing of the secret. Each must reject them with Azure's own error.
 func wrongCredentials(c *cloud, random *mrand.Rand) func(t *testing.T) {
 	return func(t *testing.T) {
 		i := newIntruder(t, c)
@@ -43,22 +42,19 @@ func wrongCredentials(c *cloud, random *mrand.Rand) func(t *testing.T) {
 			i.wantNothingRead(t, name, wrong)
 		}
 
-		// What was right is wrong from when it is taken away, for a token that is out already as well.
+		// Removing a role or credential takes effect at once, also for a token that was issued before.
 		i.canRead(t, right)
-		c.arm(t, http.MethodDelete, c.called(t, "keyvault-demo-mount-role-secret-my-secret").ID, "2022-04-01", "")
-		i.wantNothingRead(
-			t,
-			"a role that was removed",
-			refusal{token: right, status: http.StatusForbidden, code: "ForbiddenByRbac"},
-		)
-		c.arm(t, http.MethodDelete, c.called(t, "keyvault-demo-credential-keyvault-ns_keyvault-sa").ID, "2023-01-31", "")
+		c.arm(t, http.MethodDelete, c.resourceNamed(t, "keyvault-demo-mount-role-secret-my-secret").ID, "2022-04-01", "")
+		i.wantNothingRead(t, "a role that was removed",
+			refusal{token: right, status: http.StatusForbidden, code: "ForbiddenByRbac"})
+		credential := c.resourceNamed(t, "keyvault-demo-credential-keyvault-ns_keyvault-sa")
+		c.arm(t, http.MethodDelete, credential.ID, "2023-01-31", "")
 		i.wantNoToken(t, "a credential that was removed", exchange{assertion: good, refused: "AADSTS700211:"})
-		t.Logf("%d tokens were refused by Entra ID, and %d by Key Vault", len(entra)+1, len(vault)+1)
+		t.Logf("Entra ID rejected %d tokens, and Key Vault %d", len(entra)+1, len(vault)+1)
 	}
 }
 
-// intruder has what an attacker may have, and a bit more: the cluster's tokens, the key that signs them, and identities
-// of his own.
+// intruder has more than an attacker may get: the cluster's tokens, the key that signs them, and other identities.
 type intruder struct {
 	*cloud
 	outputs stackOutputs
@@ -74,7 +70,7 @@ func newIntruder(t *testing.T, c *cloud) *intruder {
 	i := &intruder{cloud: c, outputs: c.outputs(t), client: options.Transport}
 	files, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pki", "service-account.key"))
 	if err != nil || len(files) != 1 {
-		t.Fatalf("the keys of service accounts are %q: %v", files, err)
+		t.Fatalf("the service account keys are %q, want one: %v", files, err)
 	}
 	content, err := os.ReadFile(files[0])
 	if err != nil {
@@ -92,19 +88,15 @@ func newIntruder(t *testing.T, c *cloud) *intruder {
 	return i
 }
 
-// token is one that the API server gives for a service account.
+// token returns a token of a service account from the API server.
 func (i *intruder) token(t *testing.T, namespace, account, audience string) string {
 	t.Helper()
 	return strings.TrimSpace(i.kubectl(t, "create", "token", "--namespace", namespace, account, "--audience", audience))
 }
 
-// signed is a token with the claims of another, changed, and signed as told.
+// signed returns a copy of a token with changed claims and header, signed with another method or key.
 func signed(
-	t *testing.T,
-	of string,
-	method jwt.SigningMethod,
-	key any,
-	change func(claims jwt.MapClaims, header map[string]any),
+	t *testing.T, of string, method jwt.SigningMethod, key any, change func(claims jwt.MapClaims, header map[string]any),
 ) string {
 	t.Helper()
 	parsed, _, err := jwt.NewParser().ParseUnverified(of, jwt.MapClaims{})
@@ -123,9 +115,9 @@ func signed(
 	return token
 }
 
-// exchange is a token for which Entra ID is asked for one of its own, and how it refuses.
+// exchange is a request to Entra ID to exchange a token, and the error that it must return.
 type exchange struct {
-	assertion, clientID, tenant string // the latter two left out: the right ones
+	assertion, clientID, tenant string // clientID and tenant default to the workload's
 	refused                     string
 }
 
@@ -147,7 +139,7 @@ func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) m
 		})
 	}
 	if got := i.exchange(t, exchange{assertion: issued(nil)}); !strings.Contains(got.text, "access_token") {
-		t.Fatalf("a token that is signed as the cluster does is refused, so that nothing is proven: %s", got.text)
+		t.Fatalf("Entra ID rejects a token that is signed as the cluster signs, so the test proves nothing: %s", got.text)
 	}
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -159,7 +151,7 @@ func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) m
 	}
 	parts, otherParts := strings.Split(good, "."), strings.Split(other, ".")
 	flipped := []byte(parts[2])
-	for at := random.IntN(len(flipped) - 1); string(flipped) == parts[2]; { // the last letter has bits that mean nothing
+	for at := random.IntN(len(flipped) - 1); string(flipped) == parts[2]; { // the last letter has unused bits
 		flipped[at] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[random.IntN(26)]
 	}
 	gone := i.identity(t, "gone", namespace, account)
@@ -177,7 +169,7 @@ func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) m
 			assertion: i.token(t, namespace, account, issuer),
 			refused:   "AADSTS700212:",
 		},
-		"the audience in small letters": {
+		"the audience in lower case": {
 			assertion: i.token(t, namespace, account, strings.ToLower(tokenExchange)),
 			refused:   "AADSTS700212:",
 		},
@@ -216,12 +208,10 @@ func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) m
 			refused:   "AADSTS700027:",
 		},
 		"a key that the issuer does not have": {
-			assertion: issued(
-				func(_ jwt.MapClaims, header map[string]any) { header["kid"] = "unknown" },
-			),
-			refused: "AADSTS700027:",
+			assertion: issued(func(_ jwt.MapClaims, header map[string]any) { header["kid"] = "unknown" }),
+			refused:   "AADSTS700027:",
 		},
-		"no name of a key": {
+		"no key id": {
 			assertion: issued(func(_ jwt.MapClaims, header map[string]any) { delete(header, "kid") }),
 			refused:   "AADSTS700027:",
 		},
@@ -242,7 +232,7 @@ func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) m
 			refused:   "AADSTS50027:",
 		},
 		"no token": {refused: "AADSTS7000218:"},
-		"an identity that trusts nobody": {
+		"an identity without credentials": {
 			assertion: good,
 			clientID:  i.identity(t, "alone", "", "").clientID,
 			refused:   "AADSTS700211:",
@@ -258,12 +248,12 @@ func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) m
 	}
 }
 
-// refusal is a token with which Key Vault is asked, and how it refuses: all requests, or all but lists.
+// refusal is a token that Key Vault must reject, and the error that it must return.
 type refusal struct {
 	token  string
 	status int
 	code   string
-	lists  bool // are allowed
+	lists  bool // requests that list are allowed
 }
 
 const theValue = "GET secrets/my-secret"
@@ -275,27 +265,18 @@ func (i *intruder) wrongAtVault(t *testing.T, good, right string) map[string]ref
 	_, otherVault, _ := strings.Cut(i.outputs.VaultName, "-")
 	otherVault = vault[:strings.LastIndexByte(vault, '/')+1] + "kv2-" + otherVault
 	i.arm(t, http.MethodPut, otherVault, "2023-02-01", fmt.Sprintf(
-		`{"location": "eastus", "properties": {"tenantId": %q, "sku": {"family": "A", "name": "standard"}, "enableRbacAuthorization": true}}`,
+		`{"location": "eastus", "properties": {"tenantId": %q, "sku": {"family": "A", "name": "standard"},
+			"enableRbacAuthorization": true}}`,
 		i.running(t).Credentials.TenantID,
 	))
 	for _, name := range []string{"other", "my-secret-2"} {
 		i.arm(t, http.MethodPut, vault+"/secrets/"+name, "2023-02-01", `{"properties": {"value": "another"}}`)
 	}
-	with := func(name, scope, role string) string { // the token of an identity that the account may be, with a role
+	// with returns the token of a new identity that trusts the account and has a role.
+	with := func(name, scope, role string) string {
 		identity := i.identity(t, name, namespace, account)
 		if scope != "" {
-			i.arm(
-				t,
-				http.MethodPut,
-				scope+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(),
-				"2022-04-01",
-				fmt.Sprintf(
-					`{"properties": {"principalId": %q, "principalType": "ServicePrincipal", "roleDefinitionId": "/subscriptions/%s/providers/Microsoft.Authorization/roleDefinitions/%s"}}`,
-					identity.principalID,
-					i.running(t).Credentials.SubscriptionID,
-					role,
-				),
-			)
+			i.role(t, scope, role, identity.principalID)
 		}
 		return i.accessToken(t, good, identity.clientID)
 	}
@@ -305,30 +286,21 @@ func (i *intruder) wrongAtVault(t *testing.T, good, right string) map[string]ref
 	unauthorized := func(token, code string) refusal {
 		return refusal{token: token, status: http.StatusUnauthorized, code: code}
 	}
-	i.fail(t, "rolesAfter: 1h")
+	i.setFaults(t, "rolesAfter: 1h")
 	late := with("late", vault, secretsUser)
-	i.fail(t, "{}")
+	i.setFaults(t, "{}")
 	parts := strings.Split(right, ".")
-	asAdmin := signed(
-		t,
-		right,
-		jwt.SigningMethodRS256,
-		i.key,
-		func(claims jwt.MapClaims, _ map[string]any) { claims["oid"] = uuid.NewString() },
-	)
+	asAdmin := signed(t, right, jwt.SigningMethodRS256, i.key,
+		func(claims jwt.MapClaims, _ map[string]any) { claims["oid"] = uuid.NewString() })
 	return map[string]refusal{
 		"no token":                            unauthorized("", "Unauthorized"),
 		"the service account's token":         unauthorized(good, "Unauthorized"),
 		"a token for Resource Manager":        unauthorized(i.ownersToken(t), "AKV10022"),
 		"a token that the cluster has signed": unauthorized(asAdmin, "Unauthorized"),
 		"a token with another's signature": unauthorized(
-			strings.Join([]string{parts[0], parts[1], strings.Split(good, ".")[2]}, "."),
-			"Unauthorized",
-		),
+			strings.Join([]string{parts[0], parts[1], strings.Split(good, ".")[2]}, "."), "Unauthorized"),
 		"a token without a signature": unauthorized(
-			signed(t, right, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
-			"Unauthorized",
-		),
+			signed(t, right, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil), "Unauthorized"),
 		"an identity without a role":              forbidden(with("roleless", "", "")),
 		"a role on another vault":                 forbidden(with("elsewhere", otherVault, secretsUser)),
 		"a role on another secret":                forbidden(with("neighbour", vault+"/secrets/other", secretsUser)),
@@ -350,10 +322,9 @@ func (i *intruder) resourceGroup() string {
 	return group
 }
 
-// identity is a user-assigned one that trusts a service account, or nobody.
+// identity creates a user-assigned identity that trusts a service account, or none if account is empty.
 func (i *intruder) identity(
-	t *testing.T,
-	name, namespace, account string,
+	t *testing.T, name, namespace, account string,
 ) (made struct{ id, clientID, principalID string }) {
 	t.Helper()
 	made.id = i.resourceGroup() + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name
@@ -361,12 +332,8 @@ func (i *intruder) identity(
 	made.clientID, made.principalID = properties["clientId"].(string), properties["principalId"].(string)
 	if account != "" {
 		i.arm(t, http.MethodPut, made.id+"/federatedIdentityCredentials/theirs", "2023-01-31", fmt.Sprintf(
-			`{"properties": {"issuer": %q, "subject": "system:serviceaccount:%s:%s", "audiences": [%q]}}`,
-			i.outputs.IssuerURL,
-			namespace,
-			account,
-			tokenExchange,
-		))
+			`{"properties": {"issuer": %q, "subject": "system:serviceaccount:%s:%s", "audiences": [%q]}}`, i.outputs.IssuerURL,
+			namespace, account, tokenExchange))
 	}
 	return made
 }
@@ -402,12 +369,8 @@ func (i *intruder) exchange(t *testing.T, e exchange) answered {
 		},
 		"client_assertion": {e.assertion},
 	}
-	req, err := http.NewRequestWithContext(
-		t.Context(),
-		http.MethodPost,
-		"https://login.microsoftonline.com/"+e.tenant+"/oauth2/v2.0/token",
-		strings.NewReader(form.Encode()),
-	)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		"https://login.microsoftonline.com/"+e.tenant+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
 	if err == nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -421,7 +384,7 @@ func (i *intruder) accessToken(t *testing.T, assertion, clientID string) string 
 		AccessToken string `json:"access_token"`
 	}
 	if err := json.Unmarshal([]byte(got.text), &answer); err != nil || answer.AccessToken == "" {
-		t.Fatalf("there is no token: %d %v", got.status, err)
+		t.Fatalf("Entra ID issues no token: %d %v", got.status, err)
 	}
 	return answer.AccessToken
 }
@@ -436,18 +399,12 @@ func (i *intruder) wantNoToken(t *testing.T, name string, wrong exchange) {
 		}
 	}
 	if got.status != status || !strings.Contains(got.text, wrong.refused) || strings.Contains(got.text, "access_token") {
-		t.Errorf(
-			"%s: Entra ID answers %d, with %s: %t, want %d",
-			name,
-			got.status,
-			wrong.refused,
-			strings.Contains(got.text, wrong.refused),
-			status,
-		)
+		t.Errorf("%s: Entra ID returns %d, with error %s: %t; want %d with this error and no token", name, got.status,
+			wrong.refused, strings.Contains(got.text, wrong.refused), status)
 	}
 }
 
-// vaultRequests are those that show something of the secret, or change it.
+// vaultRequests returns the requests that reveal something of the secret or change it, and their bodies.
 func (i *intruder) vaultRequests() map[string]string {
 	return map[string]string{
 		theValue: "", "GET secrets/my-secret/" + i.version: "", "GET secrets": "", "GET secrets/my-secret/versions": "",
@@ -459,12 +416,8 @@ func (i *intruder) vaultRequests() map[string]string {
 func (i *intruder) vault(t *testing.T, request, body, token string) answered {
 	t.Helper()
 	method, path, _ := strings.Cut(request, " ")
-	req, err := http.NewRequestWithContext(
-		t.Context(),
-		method,
-		i.outputs.VaultURI+path+"?api-version=7.4",
-		strings.NewReader(body),
-	)
+	req, err := http.NewRequestWithContext(t.Context(), method, i.outputs.VaultURI+path+"?api-version=7.4",
+		strings.NewReader(body))
 	if err == nil && token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -479,7 +432,7 @@ func (i *intruder) canRead(t *testing.T, token string) {
 	got := i.vault(t, theValue, "", token)
 	var read struct{ Value string }
 	if err := json.Unmarshal([]byte(got.text), &read); err != nil || read.Value != i.secret {
-		t.Fatalf("the right token does not read the secret as it was, so that nothing is proven: %d", got.status)
+		t.Fatalf("the right token does not read the secret's value, so the test proves nothing: %d", got.status)
 	}
 }
 
@@ -490,16 +443,10 @@ func (i *intruder) wantNothingRead(t *testing.T, name string, wrong refusal) {
 			continue
 		}
 		got := i.vault(t, request, body, wrong.token)
-		if got.status != wrong.status || !strings.Contains(got.text, wrong.code) || holds([]byte(got.text), i.secret) {
-			t.Errorf(
-				"%s: Key Vault answers %s with %d and %s: %t, want %d",
-				name,
-				request,
-				got.status,
-				wrong.code,
-				strings.Contains(got.text, wrong.code),
-				wrong.status,
-			)
+		if got.status != wrong.status || !strings.Contains(got.text, wrong.code) ||
+			containsSecret([]byte(got.text), i.secret) {
+			t.Errorf("%s: Key Vault returns %d for %s, with error %s: %t; want %d with this error and no secret", name,
+				got.status, request, wrong.code, strings.Contains(got.text, wrong.code), wrong.status)
 		}
 	}
 }

@@ -12,23 +12,23 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// conflicts finds refused writes of credentials in the local cloud's log.
+// conflicts matches rejected writes of credentials in the local cloud's log.
 var conflicts = regexp.MustCompile(`method=(PUT|DELETE).*/federatedIdentityCredentials/\S+ status=409`)
 
-// manyServiceAccounts has as many on one identity as there can be, in a cloud where writing a credential takes its
-// time: Azure refuses two at once.
+// manyServiceAccounts gives one identity as many credentials as Azure allows, in a cloud where writing one takes time:
+// Azure rejects concurrent writes to an identity's credentials.
 func manyServiceAccounts(c *cloud) func(t *testing.T) {
 	return func(t *testing.T) {
 		p := newProgram(t, c, "tests/programs/accounts", map[string]string{
 			"resourceGroupName": "keyvault-demo", "issuerUrl": c.outputs(t).IssuerURL, "count": "21",
 		})
 		if out, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(out+err.Error(), "serviceAccounts") {
-			t.Errorf("a preview with 21: %v\n%s", err, out)
+			t.Errorf("preview with 21 service accounts: got %v, want an error about serviceAccounts\n%s", err, out)
 		}
 		p.configure(t, map[string]string{"count": "20"})
 		p.pulumi(t, "up", "--yes", "--skip-preview")
 		wantCredentials(t, c, 20)
-		// Each leaves some that were between those that go. That they are many is for two of them to meet.
+		// Each step keeps some credentials between those that it deletes. With many, two writes are likely to coincide.
 		few := func(accounts, clusters string) map[string]string {
 			return map[string]string{"count": "0", "accounts": accounts, "clusters": clusters}
 		}
@@ -37,12 +37,12 @@ func manyServiceAccounts(c *cloud) func(t *testing.T) {
 			config map[string]string
 			left   int
 		}{
-			{"every second one goes", few(`["account-01","account-03","account-05","account-07","account-09"]`, `[]`), 5},
-			{"a further cluster comes while one goes", few(`["account-01","account-05","account-07","account-09"]`, `["west"]`), 8},
-			{"some are renamed", few(`["a","account-05","b","account-09"]`, `["west"]`), 8},
-			{"they stand in another order, with another cluster first", few(`["account-09","b","a","account-05"]`, `["north","west"]`), 12},
-			{"clusters go", few(`["account-09","b","a","account-05"]`, `[]`), 4},
-			{"all are in another namespace", map[string]string{"namespace": "many-more"}, 4},
+			{"delete half", few(`["account-01","account-03","account-05","account-07","account-09"]`, `[]`), 5},
+			{"add cluster, delete account", few(`["account-01","account-05","account-07","account-09"]`, `["west"]`), 8},
+			{"rename", few(`["a","account-05","b","account-09"]`, `["west"]`), 8},
+			{"reorder, add cluster first", few(`["account-09","b","a","account-05"]`, `["north","west"]`), 12},
+			{"delete clusters", few(`["account-09","b","a","account-05"]`, `[]`), 4},
+			{"change namespace", map[string]string{"namespace": "many-more"}, 4},
 		} {
 			p.configure(t, move.config)
 			if out, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err != nil {
@@ -55,28 +55,19 @@ func manyServiceAccounts(c *cloud) func(t *testing.T) {
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		wantNoConflicts(t, c, "destroy")
 		onAnExistingIdentity(t, c, p)
-		// Two at once are refused, or the above proves nothing. Whether two meet is the machine's to say, so there are many.
-		identity := c.called(t, "keyvault-demo-identity").ID
+		// The above proves nothing unless concurrent writes are rejected. Ten make it likely that two coincide.
+		identity := c.resourceNamed(t, "keyvault-demo-identity").ID
 		const together = 10
 		statuses := make(chan int, together)
 		for i := range together {
 			go func() {
 				status := 0
-				defer func() { statuses <- status }()
+				defer func() { statuses <- status }() // also where request ends the goroutine
 				body := fmt.Sprintf(
-					`{"properties": {"issuer": "https://elsewhere.example/", "subject": "s%d", "audiences": ["a"]}}`,
-					i,
-				)
-				status, _ = c.request(
-					t,
-					http.MethodPut,
-					fmt.Sprintf(
-						"https://management.azure.com%s/federatedIdentityCredentials/two-%d?api-version=2023-01-31",
-						identity,
-						i,
-					),
-					body,
-				)
+					`{"properties": {"issuer": "https://elsewhere.example/", "subject": "s%d", "audiences": ["a"]}}`, i)
+				url := fmt.Sprintf("https://management.azure.com%s/federatedIdentityCredentials/two-%d?api-version=2023-01-31",
+					identity, i)
+				status, _ = c.request(t, http.MethodPut, url, body)
 			}()
 		}
 		refused := 0
@@ -86,15 +77,15 @@ func manyServiceAccounts(c *cloud) func(t *testing.T) {
 			}
 		}
 		if refused == 0 {
-			t.Errorf("none of %d at once was refused", together)
+			t.Errorf("none of %d concurrent writes was rejected", together)
 		}
 		if len(refusedCredentials(t, c)) == 0 {
-			t.Error("the log does not show what was refused")
+			t.Error("the log does not show the rejected writes")
 		}
 	}
 }
 
-// onAnExistingIdentity has the program's stack on an identity that is there before and after it.
+// onAnExistingIdentity brings the program's stack up on an identity that exists before it, and destroys it again.
 func onAnExistingIdentity(t *testing.T, c *cloud, p *program) {
 	t.Helper()
 	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/keyvault-demo"
@@ -127,7 +118,7 @@ func wantCredentials(t *testing.T, c *cloud, want int) {
 func wantNoConflicts(t *testing.T, c *cloud, what string) {
 	t.Helper()
 	if found := refusedCredentials(t, c); len(found) > 0 {
-		t.Errorf("%s: %d writes were refused: %s", what, len(found), found[0])
+		t.Errorf("%s: %d writes of credentials were rejected, want 0; the first: %s", what, len(found), found[0])
 	}
 }
 

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,9 +19,9 @@ import (
 
 const upRefreshed = "pulumi up --yes --skip-preview --refresh --non-interactive --color=never"
 
-// TestScenario_Drift has somebody change by hand what the stack has made, and hold what it destroys; with even seeds
-// only the latter. The stack comes up although Entra ID does not know the credential at first, and Azure is sent then
-// what the golden file says.
+// TestScenario_Drift checks what refresh and up do about changes by hand to the stack's resources, and that destroy
+// reports objects with a finalizer; with even seeds only the latter. The stack comes up although the credential takes
+// effect late, and Azure receives the requests in the golden file.
 func TestScenario_Drift(t *testing.T) {
 	scenario(t, twice, func(t *testing.T, seed uint64, random *rand.Rand) {
 		c := newCloud(t)
@@ -31,21 +32,21 @@ func TestScenario_Drift(t *testing.T) {
 		if seed%2 == 1 {
 			drift(t, c, outputs, random)
 		}
-		if t.Failed() { // the stack may not be what the rest begins with
+		if t.Failed() { // the stack may not be in the state that the rest expects
 			return
 		}
-		t.Run("destroy is held by a finalizer, and says by whose", destroyHeld(c, outputs, seed))
+		t.Run("destroy names finalizers", destroyHeld(c, outputs, seed))
 	})
 }
 
-// drift changes roles, objects, values and the vault, and leaves the stack whole.
+// drift changes roles, objects, values and the vault, and checks each time that the stack is complete in the end.
 func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 	grant(t, c, outputs.VaultID, secretsOfficer)
 	secrets, _ := vaultClients(t, c, outputs.VaultURI)
 	value := "rotated-" + word(random)
 
-	t.Run("what is the program's is put back, and what is not is left", func(t *testing.T) {
-		role := c.called(t, "keyvault-demo-mount-role-secret-my-secret").ID
+	t.Run("refresh restores only what the program declares", func(t *testing.T) {
+		role := c.resourceNamed(t, "keyvault-demo-mount-role-secret-my-secret").ID
 		c.arm(t, http.MethodDelete, role, "2022-04-01", "")
 		c.kubectl(t, "patch", "secretproviderclass", "-n", outputs.Namespace, outputs.SecretProviderClass, "--type=merge",
 			`--patch={"spec": {"parameters": {"keyvaultName": "kv-of-somebody-else"}}}`)
@@ -65,74 +66,63 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 			name := urn[strings.LastIndexByte(urn, ':')+1:]
 			switch want, ok := drifted[name]; {
 			case ok && op != want, !ok && op != "refresh" && op != "same":
-				t.Errorf("%s: the plan is to %s it", name, op)
+				t.Errorf("%s: the plan is to %s, want %s", name, op, cmp.Or(want, "same or refresh"))
 			}
 			delete(drifted, name)
 		}
 		if len(drifted) > 0 {
-			t.Errorf("the plan does not show %v", drifted)
+			t.Errorf("the plan lacks %v", drifted)
 		}
-		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
-		known := c.called(t, "vault").Outputs["secretVersions"].(map[string]any)["my-secret"]
+		c.mustRun(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+		known := c.resourceNamed(t, "vault").Outputs["secretVersions"].(map[string]any)["my-secret"]
 		newest, err := secrets.GetSecret(t.Context(), "my-secret", "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if known != newest.ID.Version() {
-			t.Errorf("the state has the version %v of the secret, and the vault %s", known, newest.ID.Version())
+			t.Errorf("the state has version %v of the secret, want the vault's %s", known, newest.ID.Version())
 		}
 		if now := c.pool(t, outputs)["count"]; now != count {
 			t.Errorf("the pool has %v nodes, want %v", now, count)
 		}
-		if now := c.kubectl(
-			t,
-			"get",
-			"namespace",
-			outputs.Namespace,
-			"--output=jsonpath={.metadata.annotations.somebody}",
-		); now != "else" {
-			t.Error("an annotation that is somebody else's is gone")
+		annotation := c.kubectl(t, "get", "namespace", outputs.Namespace,
+			"--output=jsonpath={.metadata.annotations.somebody}")
+		if annotation != "else" {
+			t.Error("up removed another user's annotation")
 		}
 		if getSecret(t, secrets, "my-secret") != value {
-			t.Error("the value that was rotated by hand is gone")
+			t.Error("the vault no longer has the value that was rotated by hand")
 		}
 		if c.mounted(t, outputs, "my-secret") != value {
 			t.Error("the new pod does not read the rotated value")
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
-	t.Run("up tells of a vault that was deleted and how to recover it, which configuration does", func(t *testing.T) {
+	t.Run("up recovers a deleted vault", func(t *testing.T) {
 		before := c.state(t)
 		c.arm(t, http.MethodDelete, outputs.VaultID, "2023-02-01", "")
 		for _, command := range []string{"preview", "up --yes --skip-preview"} {
 			printed, err := c.run(t, "", "pulumi", append(strings.Fields(command), "--non-interactive")...)
 			if err == nil || !strings.Contains(printed+err.Error(), outputs.VaultName) ||
 				!strings.Contains(printed+err.Error(), "createMode to recover") {
-				t.Errorf("%s: %v", command, err)
+				t.Errorf("%s: got %v, want an error that names the vault and createMode", command, err)
 			}
 		}
 		if now := c.state(t); len(now) != len(before) {
-			t.Errorf("the state has %d resources, before %d", len(now), len(before))
+			t.Errorf("the state has %d resources, want %d as before", len(now), len(before))
 		}
 		c.up(t, "--config", "vaultCreateMode=recover")
 		c.pulumi(t, "config", "set", "vaultCreateMode", "default")
 		c.kubectl(t, "delete", "pod", "-n", outputs.Namespace, "keyvault-test-pod")
-		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // Azure has deleted the assignments with the vault
+		c.mustRun(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // Azure deleted the vault's role assignments with it
 		if c.mounted(t, outputs, "my-secret") != value {
 			t.Error("a new pod does not read the value")
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
-	t.Run("who refreshes first is told so too, and recovers it with the state of before", func(t *testing.T) {
-		history := filepath.Join(
-			c.home,
-			localcloudtest.StacksDir,
-			".pulumi",
-			"history",
-			"keyvault-aks",
-			"dev",
-			"*.checkpoint.json",
-		)
+	t.Run("after a refresh, the earlier state recovers a deleted vault", func(t *testing.T) {
+		history := filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "history", "keyvault-aks", "dev",
+			"*.checkpoint.json")
 		checkpoints, err := filepath.Glob(history)
 		if err != nil || len(checkpoints) == 0 {
 			t.Fatalf("there is no history: %v", err)
@@ -146,49 +136,40 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		if !strings.Contains(printed, "vault-vault") || !strings.Contains(printed, "recover") {
 			t.Errorf("up fails with %s", printed)
 		}
-		// The vault comes back with what is in it, which the state does not know any more.
-		if printed, _, err := c.tryUp(
-			t,
-			"--config",
-			"vaultCreateMode=recover",
-		); err == nil ||
+		// The vault comes back with its content, which is no longer in the state.
+		if printed, _, err := c.tryUp(t, "--config", "vaultCreateMode=recover"); err == nil ||
 			!strings.Contains(printed, "already existing") {
 			t.Errorf("up with recover: %v", err)
 		}
 		var file struct {
 			Checkpoint struct{ Latest json.RawMessage }
 		}
-		content, err := os.ReadFile(slices.Max(checkpoints)) // each has its time in its name
+		content, err := os.ReadFile(slices.Max(checkpoints)) // names begin with the time
 		if err == nil {
 			err = json.Unmarshal(content, &file)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.run(
-			t,
-			fmt.Sprintf(`{"version": 3, "deployment": %s}`, file.Checkpoint.Latest),
-			"pulumi",
-			"stack",
-			"import",
-		); err != nil {
+		earlier := fmt.Sprintf(`{"version": 3, "deployment": %s}`, file.Checkpoint.Latest)
+		if _, err := c.run(t, earlier, "pulumi", "stack", "import"); err != nil {
 			t.Fatal(err)
 		}
 		c.pulumi(t, "config", "set", "vaultCreateMode", "default")
-		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
-		c.isWhole(t)
+		c.mustRun(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+		c.wantComplete(t)
 		grant(t, c, outputs.VaultID, secretsOfficer)
 		if getSecret(t, secrets, "my-secret") != value {
-			t.Error("the secret is another one than before")
+			t.Error("the secret has a new value")
 		}
 	})
 }
 
 const heldBy = "example.com/held-by-somebody"
 
-// destroyHeld has somebody's finalizer keep objects that are deleted: one of a second stack in the cluster, with odd
-// seeds its SecretProviderClass and with even ones its account, and one of the stack whose the cluster is, which goes
-// with it.
+// destroyHeld checks that destroy names an object that a finalizer keeps: in a second stack on the cluster, with odd
+// seeds its SecretProviderClass and with even seeds its account. In the stack that owns the cluster a finalizer does
+// not matter, because the object goes with the cluster.
 func destroyHeld(c *cloud, outputs stackOutputs, seed uint64) func(t *testing.T) {
 	return func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
@@ -197,16 +178,8 @@ func destroyHeld(c *cloud, outputs stackOutputs, seed uint64) func(t *testing.T)
 		})
 		p.up(t)
 		hold := func(namespace, kind, name, finalizers string) {
-			c.kubectl(
-				t,
-				"patch",
-				kind,
-				name,
-				"-n",
-				namespace,
-				"--type=merge",
-				`--patch={"metadata": {"finalizers": `+finalizers+`}}`,
-			)
+			c.kubectl(t, "patch", kind, name, "-n", namespace, "--type=merge",
+				`--patch={"metadata": {"finalizers": `+finalizers+`}}`)
 		}
 		one := []struct{ kind, resource string }{
 			{"ServiceAccount", "second-account-second_second"}, {"SecretProviderClass", "second-mount-class"},
@@ -227,12 +200,12 @@ func destroyHeld(c *cloud, outputs stackOutputs, seed uint64) func(t *testing.T)
 		hold(outputs.Namespace, "ServiceAccount", outputs.ServiceAccounts[0], `["`+heldBy+`"]`)
 		c.pulumi(t, "destroy", "--yes", "--skip-preview")
 		if left := resourceGroups(t, c); left != 0 {
-			t.Errorf("%d resource groups are left", left)
+			t.Errorf("%d resource groups are left, want 0", left)
 		}
 	}
 }
 
-// scale adds nodes to the cluster's pool by hand, and returns how many there were.
+// scale adds nodes to the cluster's first pool, as by hand, and returns how many there were.
 func (c *cloud) scale(t *testing.T, outputs stackOutputs, by float64) (before float64) {
 	t.Helper()
 	pool := outputs.ClusterID + "/agentPools/" + c.pool(t, outputs)["name"].(string)
@@ -247,14 +220,14 @@ func (c *cloud) scale(t *testing.T, outputs stackOutputs, by float64) (before fl
 	return before
 }
 
-// pool is the cluster's first one.
+// pool returns the cluster's first node pool.
 func (c *cloud) pool(t *testing.T, outputs stackOutputs) map[string]any {
 	t.Helper()
 	cluster := c.arm(t, http.MethodGet, outputs.ClusterID, "2024-09-01", "")
 	return cluster["properties"].(map[string]any)["agentPoolProfiles"].([]any)[0].(map[string]any)
 }
 
-// word is one that is nowhere by chance.
+// word returns a random word, too long to occur anywhere by chance.
 func word(random *rand.Rand) string {
 	letters := make([]byte, 26)
 	for i := range letters {
@@ -263,7 +236,8 @@ func word(random *rand.Rand) string {
 	return string(letters)
 }
 
-// TestScenario_NoSecretLeaks has values that cannot be anywhere by chance.
+// TestScenario_NoSecretLeaks checks that secret values, which cannot occur by chance, are neither printed nor in any
+// file but those of the vault and the pods.
 func TestScenario_NoSecretLeaks(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, random *rand.Rand) {
 		c := newCloud(t)
@@ -293,21 +267,17 @@ func TestScenario_NoSecretLeaks(t *testing.T) {
 		names := slices.Sorted(maps.Keys(markers))
 		set := []string{"pulumi", "config", "set-all", "--path"}
 		for i, name := range names {
-			set = append(
-				set,
-				"--plaintext",
-				fmt.Sprintf("secrets[%d].name=marker-%s", i+1, name),
-				"--secret",
-				fmt.Sprintf("secrets[%d].value=%s", i+1, markers[name]),
-				"--plaintext",
-				fmt.Sprintf("workloads[0].mount[%d].type=secret", i+2),
-				"--plaintext",
-				fmt.Sprintf("workloads[0].mount[%d].name=marker-%s", i+2, name),
-			)
+			set = append(set,
+				"--plaintext", fmt.Sprintf("secrets[%d].name=marker-%s", i+1, name),
+				"--secret", fmt.Sprintf("secrets[%d].value=%s", i+1, markers[name]),
+				"--plaintext", fmt.Sprintf("workloads[0].mount[%d].type=secret", i+2),
+				"--plaintext", fmt.Sprintf("workloads[0].mount[%d].name=marker-%s", i+2, name))
 		}
 		must("", set...)
-		for _, words := range []string{ // from level 9 on the engine logs all that it says to its plugins and they to it, secrets too
-			"pulumi preview --diff --non-interactive", "pulumi up --yes --skip-preview --non-interactive --diff --logtostderr --logflow --verbose=8",
+		// From level 9 on, the engine logs all messages between it and its plugins, with secrets.
+		const upVerbose = "pulumi up --yes --skip-preview --non-interactive --diff --logtostderr --logflow --verbose=8"
+		for _, words := range []string{
+			"pulumi preview --diff --non-interactive", upVerbose,
 			"pulumi preview --json --non-interactive", "pulumi refresh --yes --skip-preview --json --non-interactive",
 		} {
 			must("", strings.Fields(words)...)
@@ -317,10 +287,10 @@ func TestScenario_NoSecretLeaks(t *testing.T) {
 		secrets, _ := vaultClients(t, c, outputs.VaultURI)
 		for name, marker := range markers {
 			if getSecret(t, secrets, "marker-"+name) != marker {
-				t.Fatalf("the vault does not hold the marker %s: nothing is proven", name)
+				t.Fatalf("the vault does not have the marker %s, so the test proves nothing", name)
 			}
 		}
-		words := regexp.MustCompile(`[A-Z2-7]{26}`) // as word makes them, and as they are in every escaped form
+		words := regexp.MustCompile(`[A-Z2-7]{26}`) // as word makes them; escaping does not change them
 		ever := map[string]bool{}
 		nowhere := func(after string) (inVault int) {
 			t.Helper()
@@ -330,37 +300,33 @@ func TestScenario_NoSecretLeaks(t *testing.T) {
 				}
 			}
 			for word := range ever {
-				if holds([]byte(printed.String()), word) {
-					t.Errorf("after %s: a marker was printed", after)
+				if containsSecret([]byte(printed.String()), word) {
+					t.Errorf("after %s: a command printed a secret", after)
 				}
 				for _, file := range c.filesWith(t, word) {
 					switch {
 					case strings.HasPrefix(file, "azure/"):
 						inVault++
 					case !strings.Contains(file, "/pods/"): // the pod's own files
-						t.Errorf("after %s: a marker is in %s", after, file)
+						t.Errorf("after %s: a secret is in %s", after, file)
 					}
 				}
 			}
 			return inVault
 		}
 		if nowhere("up") == 0 {
-			t.Error("no marker is found in the vault, where they are: nothing is proven")
+			t.Error("no secret is found in the vault's files, so the test proves nothing")
 		}
-		c.fail(t, `rules: [{rate: 1, method: PUT, path: '/secrets/', status: 400}]`)
+		c.setFaults(t, `rules: [{rate: 1, method: PUT, path: '/secrets/', status: 400}]`)
 		for i, name := range names {
 			markers[name] += word(random)
 			must(markers[name], "pulumi", "config", "set", "--secret", "--path", fmt.Sprintf("secrets[%d].value", i+1))
 		}
-		if run(
-			"",
-			strings.Fields(
-				"pulumi up --yes --skip-preview --non-interactive --diff --logtostderr --logflow --verbose=8",
-			)...) == nil {
-			t.Error("up succeeds where writing secrets fails")
+		if run("", strings.Fields(upVerbose)...) == nil {
+			t.Error("up succeeds although writing secrets fails")
 		}
-		nowhere("up that failed")
-		c.fail(t, "{}")
+		nowhere("a failed up")
+		c.setFaults(t, "{}")
 		must("", "pulumi", "destroy", "--yes", "--skip-preview", "--non-interactive", "--diff")
 		nowhere("destroy")
 	})

@@ -8,23 +8,23 @@ import (
 	"testing"
 )
 
-// TestScenario_LateRoles has Key Vault refuse the pod's reads for a minute, as Azure does after an
-// assignment. Azure is sent then what the golden file says and nothing else. That a cluster is refused for want of its
-// own identity's role is tried where prod is brought up, objects in one in the scenario of the neighbours, and a
-// credential that is late in that of drift.
+// TestScenario_LateRoles checks that a stack comes up although Key Vault rejects the pod's reads for a minute, as Azure
+// may after a role assignment, and that Azure receives the requests in the golden file and no others. Other tests cover
+// a late role of the cluster's identity (prod), of the deployer in the cluster (neighbours), and a late credential
+// (drift).
 func TestScenario_LateRoles(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		record := t.TempDir()
-		lastLine := c.upLate(t, lateRoleOfTheMount, "--node=stand-in", "--record", record)
+		lastLine := c.upLate(t, lateMountRole, "--node=stand-in", "--record", record)
 		wantSent(t, record, "arm-dev.json")
-		c.isWhole(t)
+		c.wantComplete(t)
 		wantStandIn(t, c, lastLine)
 	})
 }
 
-// anywhere are faults that any request may meet, one in five; as many are late, and some paths throttle whoever comes
-// first.
+// anywhere returns a fault plan in which about one in five requests fails, as many are delayed, and the first request
+// for some paths is throttled.
 func anywhere(seed uint64) string {
 	return fmt.Sprintf(`
 seed: %d
@@ -42,14 +42,12 @@ rules:
 
 type failure struct{ rule, name string }
 
-// failing are the resources that up can fail at: a fault for each that is not tried again, or lasts longer than
-// azure-native tries, which is four times, and what up calls the resource.
+// failing has a fault for each resource that up can fail at, and up's name of the resource. Each fault is one that
+// azure-native does not retry, or lasts for all of its four attempts.
 var failing = []failure{
 	{`{first: 4, method: PUT, path: '/userAssignedIdentities/[^/]+$', status: 503}`, "keyvault-demo-identity"},
-	{
-		`{first: 4, method: PUT, path: '/managedClusters/[^/]+$', status: 409}`,
-		"cluster-cluster",
-	}, // AnotherOperationInProgress
+	// AnotherOperationInProgress
+	{`{first: 4, method: PUT, path: '/managedClusters/[^/]+$', status: 409}`, "cluster-cluster"},
 	{
 		`{rate: 1, method: PUT, path: '/userAssignedIdentities/[^/]+$', status: 409, code: Conflict}`,
 		"keyvault-demo-identity",
@@ -67,19 +65,19 @@ var failing = []failure{
 	},
 	{`{rate: 1, method: PUT, path: '/managedClusters/[^/]+$', status: 409, code: OperationNotAllowed}`, "cluster-cluster"},
 	{`{rate: 1, method: POST, path: '/managedClusters/', status: 403}`, "aks-keyvault-cluster"},
-	{`{rate: 1, path: '/operations/', status: 400}`, "cluster-cluster"}, // it is being made, and nobody can see it
+	{`{rate: 1, path: '/operations/', status: 400}`, "cluster-cluster"}, // the cluster's creation cannot be observed
 }
 
-// diagnosed is what up says of an error of a resource: type, name and text.
+// diagnosed matches what up prints about a resource's error: type, name and text.
 var diagnosed = regexp.MustCompile(`(?m)^ {2}(\S+) \((\S+)\):\n((?: {4}.*\n)*? {4}error: .*\n(?: {4}.*\n)*)`)
 
-// fault is how an error tells that it is one of the plan's: by the answer, or the connection that ended.
+// fault matches errors that come from the fault plan: its response, or a connection that ended.
 var fault = regexp.MustCompile(`A fault of the local cloud|reset by peer|EOF`)
 
 var inAzure = regexp.MustCompile(`/providers/[^/\s]+/[^/\s]+/([^/\s]+)`)
 
-// failedResources are the names of the resources that the engine says an error of which tells why. What the program
-// asks Azure itself is an error of the stack, which has the resource's name in Azure.
+// failedResources returns the names of the resources whose errors match why. The engine reports errors of the program's
+// own requests to Azure for the stack; for these it returns the resource's name in Azure.
 func failedResources(printed string, why *regexp.Regexp) (names []string) {
 	for _, match := range diagnosed.FindAllStringSubmatch(printed, -1) {
 		if !why.MatchString(match[3]) {
@@ -94,49 +92,49 @@ func failedResources(printed string, why *regexp.Regexp) (names []string) {
 	return names
 }
 
-// failsAt has up fail at a resource, which it has to name.
-func (c *cloud) failsAt(t *testing.T, one failure) {
+// wantUpFails checks that up fails with a fault, and names the resource.
+func (c *cloud) wantUpFails(t *testing.T, one failure) {
 	t.Helper()
 	printed, _, err := c.tryUp(t, "--node=stand-in", "--faults", "rules: ["+one.rule+"]")
 	if err == nil {
-		t.Errorf("up succeeds although %s", one.rule)
+		t.Errorf("up succeeds with the fault %s", one.rule)
 	}
 	if !slices.Contains(failedResources(printed, fault), one.name) {
-		t.Errorf("with %s up does not name %s", one.rule, one.name)
+		t.Errorf("with the fault %s, up does not name %s", one.rule, one.name)
 	}
 }
 
-// TestScenario_UpAmongFailingRequests has a fifth of all requests to Azure fail, with odd seeds after an up that one
-// resource made fail, and with even ones from the beginning. With many seeds the first one also tries each other
-// resource in a local cloud of its own.
+// TestScenario_UpAmongFailingRequests checks that up recovers while a fifth of all requests to Azure fail. With odd
+// seeds an up that fails at one resource comes first. With more than one seed, the first also tries the other
+// resources, each in its own local cloud.
 func TestScenario_UpAmongFailingRequests(t *testing.T) {
 	scenario(t, every, func(t *testing.T, seed uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		first := []string{"--node=stand-in", "--faults", anywhere(seed)}
 		if seed%2 == 1 {
-			c.failsAt(t, failing[seed/2%uint64(len(failing))])
-			c.fail(t, anywhere(seed))
+			c.wantUpFails(t, failing[seed/2%uint64(len(failing))])
+			c.setFaults(t, anywhere(seed))
 			first = nil
 		}
 		printed, _, err := c.tryUp(t, first...)
 		if err != nil && len(failedResources(printed, fault)) == 0 {
-			t.Errorf("up fails and names no resource: %v", err)
+			t.Errorf("up fails without naming a resource: %v", err)
 		}
 		least := 1
 		if first != nil {
-			least = 3 // more than the two that are throttled for being the first
+			least = 3 // more than the two first requests that are throttled
 		}
-		if failed := c.failed(t); failed < least {
-			t.Errorf("%d requests failed, want %d", failed, least)
+		if failed := c.failedRequests(t); failed < least {
+			t.Errorf("%d requests failed, want at least %d", failed, least)
 		}
-		c.fail(t, "{}")
+		c.setFaults(t, "{}")
 		if err != nil {
 			c.up(t)
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 		if long() && seed == 1 {
 			for _, one := range failing[1:] {
-				t.Run(one.rule, func(t *testing.T) { newCloud(t).failsAt(t, one) })
+				t.Run(one.rule, func(t *testing.T) { newCloud(t).wantUpFails(t, one) })
 			}
 		}
 	})

@@ -14,8 +14,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// fiftyWorkloads has each with an identity, an account and a mount of three secrets of its own, all on one cluster and
-// in one namespace. No two mount the same three, and each reads its own as its own identity, and nothing else.
+// fiftyWorkloads brings up fifty workloads in one namespace, each with its own identity, account and mount of three
+// secrets, no two the same. It checks that each reads its own secrets as its own identity, and nothing else.
 func fiftyWorkloads(c *cloud, random *rand.Rand) func(t *testing.T) {
 	return func(t *testing.T) {
 		const workloads = 50
@@ -27,14 +27,14 @@ func fiftyWorkloads(c *cloud, random *rand.Rand) func(t *testing.T) {
 			"resourceGroupName": "keyvault-demo", "issuerUrl": first.IssuerURL, "namespace": first.Namespace,
 			"kubeconfig!": c.kubeconfig(t),
 		})
-		// The engine's backend else writes the whole state after each step, which takes the square of their number.
+		// Otherwise the engine writes the whole state after each step, whose cost grows with the square of the resources.
 		p.besides = []string{"PULUMI_SKIP_CHECKPOINTS=true"}
 		p.pulumi(t, "up", "--yes", "--skip-preview")
 		var outputs struct{ Secrets map[string][]string }
 		p.outputs(t, &outputs)
 		names := slices.Sorted(maps.Keys(outputs.Secrets))
 		if len(names) != workloads {
-			t.Fatalf("there are %d workloads", len(names))
+			t.Fatalf("there are %d workloads, want %d", len(names), workloads)
 		}
 		for _, name := range names {
 			wantMounted(t, c, first.Namespace, name, value, outputs.Secrets[name])
@@ -51,12 +51,12 @@ func fiftyWorkloads(c *cloud, random *rand.Rand) func(t *testing.T) {
 	}
 }
 
-// wantMounted reads what is mounted into the pod of a workload.
+// wantMounted checks the files in the pod of a workload against the vault.
 func wantMounted(t *testing.T, c *cloud, namespace, name, value string, secrets []string) {
 	t.Helper()
 	volumes, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", namespace, name, "*"))
 	if err != nil || len(volumes) != 1 {
-		t.Errorf("%s has the volumes %q: %v", name, volumes, err)
+		t.Errorf("%s has the volumes %q, want one: %v", name, volumes, err)
 		return
 	}
 	files := filesIn(t, volumes[0])
@@ -65,24 +65,25 @@ func wantMounted(t *testing.T, c *cloud, namespace, name, value string, secrets 
 	}
 	for _, secret := range secrets {
 		if string(files[secret].content) != value+" "+secret {
-			t.Errorf("%s: %s is not what is in the vault", name, secret)
+			t.Errorf("%s: file %s does not have the vault's value", name, secret)
 		}
 	}
 }
 
-// fleetIdentity is an identity as Azure shows it.
+// fleetIdentity is a workload's identity as Azure returns it.
 type fleetIdentity struct {
 	id, clientID string
-	grants       []string // scopes and roles
+	grants       []string // scope and role of each assignment
 }
 
-// fleetIdentities are those of the workloads, by name.
+// fleetIdentities returns the identities of the workloads by name.
 func fleetIdentities(t *testing.T, c *cloud) map[string]fleetIdentity {
 	t.Helper()
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
 	type object = map[string]any
 	grants := map[string][]string{}
-	for _, one := range c.arm(t, http.MethodGet, subscription+"/providers/Microsoft.Authorization/roleAssignments", "2022-04-01", "")["value"].([]any) {
+	assignments := subscription + "/providers/Microsoft.Authorization/roleAssignments"
+	for _, one := range c.arm(t, http.MethodGet, assignments, "2022-04-01", "")["value"].([]any) {
 		properties := one.(object)["properties"].(object)
 		principal, role := properties["principalId"].(string), properties["roleDefinitionId"].(string)
 		grants[principal] = append(grants[principal], properties["scope"].(string)+" "+role[strings.LastIndex(role, "/")+1:])
@@ -102,7 +103,7 @@ func fleetIdentities(t *testing.T, c *cloud) map[string]fleetIdentity {
 	return identities
 }
 
-// wantGranted checks that an identity may read its secrets and has no other role.
+// wantGranted checks that an identity has the role to read its secrets, and no other.
 func wantGranted(t *testing.T, identity fleetIdentity, secrets []string, vaultID string) {
 	t.Helper()
 	var want []string
@@ -115,8 +116,8 @@ func wantGranted(t *testing.T, identity fleetIdentity, secrets []string, vaultID
 	}
 }
 
-// wantApart has pods of some workloads ask for what is another's: as the other's identity, which their account is not
-// trusted to be, and as their own, which has no role on it.
+// wantApart checks that pods cannot mount another workload's secret: neither as its identity, which does not trust
+// their account, nor as their own, which has no role on the secret.
 func wantApart(
 	t *testing.T,
 	c *cloud,
@@ -148,7 +149,8 @@ spec:
     keyvaultName: %[4]s
     tenantID: %[5]s
     objects: "array: ['{objectName: %[6]s, objectType: secret}']"
----`, name, first.Namespace, identities[name].clientID, first.VaultName, c.running(t).Credentials.TenantID, secrets[other][foreign])
+---`, name, first.Namespace, identities[name].clientID, first.VaultName, c.running(t).Credentials.TenantID,
+			secrets[other][foreign])
 		for class, refusal := range map[string]string{other: "AADSTS700213", name + "-wants-more": "ForbiddenByRbac"} {
 			pod := name + "-as-" + class
 			refusals[pod] = refusal

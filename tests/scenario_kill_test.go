@@ -14,20 +14,21 @@ import (
 	"time"
 )
 
-// boundary is where the engine begins or ends an operation on a resource.
+// boundary matches where up prints that the engine begins or ends an operation on a resource.
 var boundary = regexp.MustCompile(` \S+ (\S+) ((?:creat|updat|delet)(?:ing|ed)) \(`)
 
-// chance are the random numbers of a place: a kill is repeated at it in whatever order resources begin and end.
+// chance returns the random numbers of a place, so that a seed repeats its kills in whatever order resources begin and
+// end.
 func chance(seed uint64, place string) *rand.Rand {
 	h := fnv.New64a()
 	h.Write([]byte(place))
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
-// TestScenario_UpKilled kills up again and again, where it begins or ends with a resource that it was not killed at before, or soon
-// after, and brings the stack up at the end. With many seeds the first is killed at every such place, and the others about ten times
-// each, at any moment in the half second after one, and each third time at any moment of its first seconds, in which it puts right what
-// the kill before has left: with `make test-faults` about fifty times in all.
+// TestScenario_UpKilled checks that up recovers from being killed again and again, within half a second of where it
+// begins or ends an operation on a resource. With more than one seed, the first kills it at every such place, and the
+// others about ten times each; every third kill comes at any moment of the first seconds, in which up repairs what the
+// previous kill left. With `make test-faults` up is killed about fifty times.
 func TestScenario_UpKilled(t *testing.T) {
 	scenario(t, every, func(t *testing.T, seed uint64, _ *rand.Rand) {
 		share, late := 0.08, 500
@@ -39,8 +40,8 @@ func TestScenario_UpKilled(t *testing.T) {
 		}
 		c := newCloud(t)
 		passed := map[string]bool{}
-		met := map[string]bool{}       // resources, by name, whose operation began or ended when up was killed
-		secrets := map[string]string{} // their values, by the vault's name
+		met := map[string]bool{}       // names of resources whose operation began or ended when up was killed
+		secrets := map[string]string{} // values of the secret by vault name
 		for kills := 0; ; kills++ {
 			var killed atomic.Bool
 			anyMoment := time.Duration(-1)
@@ -66,10 +67,10 @@ func TestScenario_UpKilled(t *testing.T) {
 					if random := chance(seed, place); random.Float64() < share {
 						killed.Store(true)
 						if late > 0 {
-							time.Sleep(time.Duration(random.IntN(late)) * time.Millisecond) // any moment, not an event
+							time.Sleep(time.Duration(random.IntN(late)) * time.Millisecond) // a random moment; no event to wait for
 						}
 						kill()
-						c.said.WriteString("\nkilled at " + place + "\n")
+						c.printed.WriteString("\nkilled at " + place + "\n")
 						met[name] = true
 					}
 				}
@@ -80,41 +81,43 @@ func TestScenario_UpKilled(t *testing.T) {
 			if kills == 0 {
 				grant(t, c, "/subscriptions/"+c.running(t).Credentials.SubscriptionID, secretsOfficer)
 			}
-			c.keepsSecrets(t, secrets)
+			c.wantSecretsKept(t, secrets)
 			if err == nil {
 				t.Logf("%d kills", kills)
 				if kills == 0 {
 					t.Error("up was not killed")
 				}
 				if long() && seed == 1 {
-					c.wasKilledAtEach(t, met, kills)
+					c.wantKilledAtEach(t, met, kills)
 				}
 				break
 			}
 		}
 		_, lastLine := c.up(t)
 		if len(secrets) != 1 {
-			t.Errorf("there were %d vaults with the secret", len(secrets))
+			t.Errorf("there were %d vaults with the secret, want 1", len(secrets))
 		}
 		for _, value := range secrets {
 			if !strings.Contains(lastLine, "my-secret = "+value) {
-				t.Error("the pod reads something else than the vault has held from the beginning")
+				t.Error("the pod does not read the vault's first value")
 			}
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
 }
 
-// TestScenario_UpInterrupted interrupts up while the cluster is being made, of which azure-native then keeps the inputs and no
-// outputs. The next up makes it whole: with odd seeds after a refresh, which has what Azure has chosen for inputs, too, that
-// the program would take away; with even ones at once. Nothing is replaced.
+// TestScenario_UpInterrupted interrupts up while Azure creates the cluster; azure-native then keeps its inputs and no
+// outputs. The next up must complete it without replacing anything. With odd seeds a refresh comes first, which adds
+// inputs that Azure chose and the program would remove.
 func TestScenario_UpInterrupted(t *testing.T) {
 	scenario(t, twice, func(t *testing.T, seed uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		interrupted := false
 		_, _, err := c.watch(t, os.Interrupt, func(printed []byte, interrupt func()) {
-			alone := true // Azure is at it for five seconds, and at nothing else after two
-			for _, begun := range []string{"cluster-cluster creating", "-role-key-my-key created", "-role-secret-my-secret created"} {
+			alone := true // creating the cluster takes five seconds, and all else is done after two
+			for _, begun := range []string{
+				"cluster-cluster creating", "-role-key-my-key created", "-role-secret-my-secret created",
+			} {
 				alone = alone && strings.Contains(string(printed), begun)
 			}
 			if alone && !interrupted {
@@ -125,11 +128,11 @@ func TestScenario_UpInterrupted(t *testing.T) {
 		if err == nil || !interrupted {
 			t.Fatalf("up was not interrupted: %t, %v", interrupted, err)
 		}
-		cluster := c.called(t, "cluster-cluster")
+		cluster := c.resourceNamed(t, "cluster-cluster")
 		if cluster.ID == "" || len(cluster.Outputs) > 0 {
-			t.Fatalf("of the cluster %q the state has %d outputs", cluster.ID, len(cluster.Outputs))
+			t.Fatalf("the state has cluster %q with %d outputs, want an id and no outputs", cluster.ID, len(cluster.Outputs))
 		}
-		eventually(t, "the cluster is made", func() bool { // before that AKS takes nothing else
+		eventually(t, "the cluster is created", func() bool { // until then AKS rejects other operations
 			properties, _ := c.arm(t, http.MethodGet, cluster.ID, "2024-09-01", "")["properties"].(map[string]any)
 			return properties["provisioningState"] == "Succeeded"
 		})
@@ -139,12 +142,12 @@ func TestScenario_UpInterrupted(t *testing.T) {
 		if printed, _ := c.up(t); strings.Contains(printed, "replacement") {
 			t.Errorf("up replaces something:\n%s", printed)
 		}
-		c.isWhole(t)
+		c.wantComplete(t)
 	})
 }
 
-// wasKilledAtEach checks that up was killed in the middle or at the end of the operation on each resource of the stack.
-func (c *cloud) wasKilledAtEach(t *testing.T, met map[string]bool, kills int) {
+// wantKilledAtEach checks that up was killed during or after the operation on each resource of the stack.
+func (c *cloud) wantKilledAtEach(t *testing.T, met map[string]bool, kills int) {
 	t.Helper()
 	count := 0
 	for _, r := range c.state(t) {
@@ -158,12 +161,12 @@ func (c *cloud) wasKilledAtEach(t *testing.T, met map[string]bool, kills int) {
 		}
 	}
 	if kills < count {
-		t.Errorf("there were %d kills, fewer than the %d resources", kills, count)
+		t.Errorf("up was killed %d times, want at least once for each of %d resources", kills, count)
 	}
 }
 
-// keepsSecrets checks that the secret of each vault, once it is there, stays as it is.
-func (c *cloud) keepsSecrets(t *testing.T, known map[string]string) {
+// wantSecretsKept checks that each vault's secret still has its known value, and adds new ones to known.
+func (c *cloud) wantSecretsKept(t *testing.T, known map[string]string) {
 	t.Helper()
 	for _, id := range c.resources(t) {
 		vault, isSecret := strings.CutSuffix(id, "/secrets/my-secret")
@@ -174,50 +177,49 @@ func (c *cloud) keepsSecrets(t *testing.T, known map[string]string) {
 		client, _ := vaultClients(t, c, "https://"+name+".vault.azure.net/")
 		value := getSecret(t, client, "my-secret")
 		if before, ok := known[name]; ok && before != value {
-			t.Errorf("the secret in %s is another one", name)
+			t.Errorf("the secret in %s has a new value", name)
 		}
 		known[name] = value
 	}
 }
 
-// TestScenario_DestroyInAnyState takes down what an up has left that was killed at the beginning or the end of any of its resources - the first
-// seed: when the resource group was there and the engine did not know it yet -, what a destroy has left that was killed in the same way, and what
-// an up has left that failed: each third seed one of them.
+// TestScenario_DestroyInAnyState checks that down removes everything after an interruption, which the seed modulo three
+// chooses: an up that was killed where an operation begins or ends (the first seed: after Azure created the resource
+// group and before the engine knew), a down that was killed in the same way, or an up that failed.
 func TestScenario_DestroyInAnyState(t *testing.T) {
 	scenario(t, every, func(t *testing.T, seed uint64, random *rand.Rand) {
 		c := newCloud(t)
 		switch seed % 3 {
 		case 1:
 			if seed == 1 {
-				for try := 1; !c.killedBeforeItKnows(t, "resource-group", "resourceGroups/keyvault-demo", "2022-09-01"); try++ {
+				for try := 1; !c.killWhileCreating(t, "resource-group", "resourceGroups/keyvault-demo", "2022-09-01"); try++ {
 					if c.down(t); try == 3 {
-						t.Fatal("up was not killed while it created the resource group")
+						t.Fatal("up was not killed while it created the resource group, in 3 tries")
 					}
 				}
-			} else if !c.killedAt(t, 1+random.IntN(40), "up", "--node=stand-in") {
+			} else if !c.killAt(t, 1+random.IntN(40), "up", "--node=stand-in") {
 				t.Log("up had ended before")
 			}
 		case 2:
 			c.up(t, "--node=stand-in")
-			if !c.killedAt(t, 1+random.IntN(20), "down") {
+			if !c.killAt(t, 1+random.IntN(20), "down") {
 				t.Error("down was not killed")
 			}
 		default:
-			c.failsAt(t, failing[random.IntN(len(failing))])
-			c.fail(t, "{}")
+			c.wantUpFails(t, failing[random.IntN(len(failing))])
+			c.setFaults(t, "{}")
 		}
 		c.down(t)
-		said := c.said.String()
-		if there := seed == 1 ||
-			strings.Contains(said, " resource-group created ("); there &&
-			!strings.Contains(said, " resource-group deleted (") {
-			t.Error("nothing was destroyed")
+		printed := c.printed.String()
+		created := seed == 1 || strings.Contains(printed, " resource-group created (")
+		if created && !strings.Contains(printed, " resource-group deleted (") {
+			t.Error("the resource group was not destroyed")
 		}
-		if strings.Contains(said, "could not be destroyed") {
+		if strings.Contains(printed, "could not be destroyed") {
 			t.Error("the stack could not be destroyed")
 		}
-		if strings.Contains(said, "left in Azure") {
-			t.Error("something is left in Azure")
+		if strings.Contains(printed, "left in Azure") {
+			t.Error("resources are left in Azure")
 		}
 		if processes := c.processes(); len(processes) > 0 {
 			t.Errorf("processes are left: %q", processes)
@@ -225,25 +227,26 @@ func TestScenario_DestroyInAnyState(t *testing.T) {
 	})
 }
 
-// killedAt runs a command, kills it where its engine begins or ends with a resource for the nth time, and says whether it came to that.
-func (c *cloud) killedAt(t *testing.T, nth int, command string, args ...string) (killed bool) {
+// killAt runs a command, kills it where the engine begins or ends an operation for the nth time, and reports whether it
+// was killed.
+func (c *cloud) killAt(t *testing.T, nth int, command string, args ...string) (killed bool) {
 	t.Helper()
 	_, _, err := c.watch(t, os.Kill, func(printed []byte, kill func()) {
 		if places := boundary.FindAllSubmatch(printed, -1); !killed && len(places) >= nth {
 			killed = true
 			kill()
-			fmt.Fprintf(&c.said, "\nkilled at %s\n", places[nth-1][0])
+			fmt.Fprintf(&c.printed, "\nkilled at %s\n", places[nth-1][0])
 		}
 	}, command, args...)
 	if (err != nil) != killed {
-		t.Errorf("%s was killed: %t, and ended with %v", command, killed, err)
+		t.Errorf("%s: killed: %t, error: %v; want an error exactly if it was killed", command, killed, err)
 	}
 	return killed
 }
 
-// killedBeforeItKnows runs up, kills it when a resource is there that its engine is creating, which takes a moment, and says whether that was in
-// time.
-func (c *cloud) killedBeforeItKnows(t *testing.T, name, id, version string) bool {
+// killWhileCreating runs up and kills it when a resource exists in Azure. It reports whether that was before the engine
+// knew that the resource was created.
+func (c *cloud) killWhileCreating(t *testing.T, name, id, version string) bool {
 	t.Helper()
 	killed := false
 	printed, _, _ := c.watchUp(t, func(printed []byte, kill func()) {
@@ -252,9 +255,8 @@ func (c *cloud) killedBeforeItKnows(t *testing.T, name, id, version string) bool
 		}
 		killed = true
 		eventually(t, name+" is there", func() bool {
-			url := "https://management.azure.com/subscriptions/" + c.running(
-				t,
-			).Credentials.SubscriptionID + "/" + id + "?api-version=" + version
+			subscription := c.running(t).Credentials.SubscriptionID
+			url := "https://management.azure.com/subscriptions/" + subscription + "/" + id + "?api-version=" + version
 			status, _ := c.request(t, http.MethodGet, url, "")
 			return status == http.StatusOK
 		})

@@ -23,7 +23,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// readerPod is a pod that mounts a class and has no limits, so that its container can read all the time.
+// readerPod returns the manifest of a pod that mounts a class. It has no limits, so that it can read without a pause.
 func readerPod(name, namespace, account, class string) string {
 	return fmt.Sprintf(`
 apiVersion: v1
@@ -45,8 +45,8 @@ spec:
 `, name, namespace, account, class)
 }
 
-// readAll reads a file again and again, and says how often it has, and what it read, whenever that is something else
-// than before.
+// readAll is a script that reads a file in a loop. Whenever the content changes it prints the number of reads and the
+// content's checksum.
 const readAll = `n=0; last=
 while :; do
 	sum=$(sha256sum /mnt/secrets/rotating) || exit 1
@@ -55,13 +55,13 @@ while :; do
 	last=$sum
 done`
 
-// TestScenario_Rotation rotates a secret by hand many times, while a pod reads its file without a pause.
+// TestScenario_Rotation rotates a secret by hand many times while a pod reads its file without a pause, and checks that
+// the pod reads each whole value within two poll intervals.
 //
-// A value has to be in the pod within two poll intervals. The clock is not the machine's, which other tests keep busy,
-// but the polls themselves: each looks for the newest value, so that one that was written is there after the poll that
-// is next, or the one after that if the next was under way. That polls come as often as was configured is held against
-// the time of all of them together. The interval is what the driver waits at least; the kubelet asks it when it looks
-// at the pod, as often as the local cloud has told it: on a node of AKS that is every minute or more.
+// The test counts polls instead of seconds, because other tests keep the machine busy. Each poll reads the newest
+// value, so a new value is in the pod after the next poll, or the one after that if a poll was under way. The test
+// compares the interval to the duration of all polls together. It is the least that the driver waits: the kubelet asks
+// the driver when it syncs the pod, which on a node of AKS is every minute or more.
 func TestScenario_Rotation(t *testing.T) {
 	needsRealNode(t)
 	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {
@@ -79,7 +79,8 @@ func TestScenario_Rotation(t *testing.T) {
 			return append(slices.Clone(config), "--config", workloadsWith(
 				t,
 				"dev",
-				"{mount: [{type: secret, name: rotating}], syncSecrets: [{name: copy, data: [{key: value, file: rotating}]}], testPod: null"+more+"}",
+				"{mount: [{type: secret, name: rotating}], "+
+					"syncSecrets: [{name: copy, data: [{key: value, file: rotating}]}], testPod: null"+more+"}",
 			))
 		}
 		c.up(t, mounted("")...)
@@ -95,69 +96,54 @@ func TestScenario_Rotation(t *testing.T) {
 		begin, before := time.Now(), c.polls(t)
 		var value string
 		for range rotations {
-			time.Sleep(time.Duration(random.Int64N(int64(interval)))) // any moment between two polls, not an event
+			time.Sleep(time.Duration(random.Int64N(int64(interval)))) // a random moment between two polls
 			value = randomValue(random)
 			followed := c.copied(t, namespace, value)
 			setSecret(t, secrets, "rotating", value)
 			written := c.polls(t)
 			r.next(t, value)
 			if polls := c.polls(t) - written; polls > 2 {
-				t.Errorf("the value was there after %d polls", polls)
+				t.Errorf("the pod read the new value after %d polls, want at most 2", polls)
 			}
-			if copied := <-followed; copied.err != nil ||
-				copied.polls-written > 3 { // the driver writes it after the file, and kubectl sees it later
-				t.Errorf("the Secret followed after %d polls: %v", copied.polls-written, copied.err)
+			// The driver writes the Secret after the file, and kubectl sees it later still.
+			if copied := <-followed; copied.err != nil || copied.polls-written > 3 {
+				t.Errorf("the Secret had the new value after %d polls, want at most 3: %v", copied.polls-written, copied.err)
 			}
 		}
 		took, polls := time.Since(begin), c.polls(t)-before
-		t.Logf(
-			"%d reads of %d values, %d polls in %s, which are %s apart, interval %s",
-			r.reads,
-			rotations+1,
-			polls,
-			took.Round(time.Millisecond),
-			(took / time.Duration(max(1, polls))).Round(time.Millisecond),
-			interval,
-		)
+		t.Logf("%d reads of %d values, %d polls in %s, which are %s apart, interval %s", r.reads, rotations+1, polls,
+			took.Round(time.Millisecond), (took / time.Duration(max(1, polls))).Round(time.Millisecond), interval)
 		if took > 2*interval*time.Duration(polls+1) {
-			t.Errorf("there were %d polls in %s, fewer than one in two intervals of %s", polls, took, interval)
+			t.Errorf("there were %d polls in %s, want at least one in two intervals of %s", polls, took, interval)
 		}
 		if r.reads < 50*rotations {
-			t.Errorf("the file was read %d times: nothing is proven", r.reads)
+			t.Errorf("the file was read %d times, too few to prove anything; want at least %d", r.reads, 50*rotations)
 		}
 		if objects, want := c.objectsWith(t, value), []string{"Secret " + namespace + "/copy"}; !slices.Equal(objects, want) {
 			t.Errorf("the value is in the objects %q, want %q", objects, want)
 		}
 
-		// A Deployment with the annotation restarts with a version that Pulumi comes to know, and without one it does not.
+		// A Deployment with the annotation restarts when Pulumi learns of a new version, and only then.
 		pod := func() string {
-			return c.kubectl(
-				t,
-				"get",
-				"pod",
-				"-n",
-				namespace,
-				"-l",
-				"app.kubernetes.io/name=keyvault-probe",
-				"--output=jsonpath={.items[*].metadata.name}",
-			)
+			return c.kubectl(t, "get", "pod", "-n", namespace, "-l", "app.kubernetes.io/name=keyvault-probe",
+				"--output=jsonpath={.items[*].metadata.name}")
 		}
 		c.up(t, mounted(", probe: {}")...)
 		first := pod()
 		words := strings.Fields(upRefreshed)
-		c.must(t, words[0], words[1:]...)
+		c.mustRun(t, words[0], words[1:]...)
 		c.kubectl(t, "rollout", "status", "-n", namespace, "deployment/keyvault-probe", "--timeout=120s")
 		c.kubectl(t, "wait", "-n", namespace, "--for=delete", "pod/"+first, "--timeout=120s")
 		second := pod()
 		if second == first || strings.Contains(second, " ") {
-			t.Errorf("the pods are %q, before the new version %q", second, first)
+			t.Errorf("after a new version the pods are %q, want one other than %q", second, first)
 		}
-		c.must(t, words[0], words[1:]...)
+		c.mustRun(t, words[0], words[1:]...)
 		if again := pod(); again != second {
-			t.Errorf("without a new version the pods are %q, before %q", again, second)
+			t.Errorf("without a new version the pods are %q, want %q as before", again, second)
 		}
 		if getSecret(t, secrets, "rotating") != value {
-			t.Error("the value that was rotated by hand is gone")
+			t.Error("the vault no longer has the value that was rotated by hand")
 		}
 	})
 }
@@ -167,7 +153,7 @@ type following struct {
 	err   error
 }
 
-// copied waits for a value in the synced Secret, and says how many polls there were by then.
+// copied waits for a value in the synced Secret and sends how many polls there were by then.
 func (c *cloud) copied(t *testing.T, namespace, value string) <-chan following {
 	t.Helper()
 	cmd, err := c.prepare(t, "kubectl", "wait", "-n", namespace, "secret/copy", "--timeout=60s",
@@ -179,7 +165,7 @@ func (c *cloud) copied(t *testing.T, namespace, value string) <-chan following {
 		t.Fatal(err)
 	}
 	done, ended := make(chan following, 1), make(chan struct{})
-	go func() { // without t, which is the test's own
+	go func() { // t must not be used here
 		defer close(ended)
 		err := cmd.Wait()
 		polls, err2 := c.pollsLogged()
@@ -189,7 +175,7 @@ func (c *cloud) copied(t *testing.T, namespace, value string) <-chan following {
 	return done
 }
 
-// randomValue is a text of up to Key Vault's 25 kB, and often as much.
+// randomValue returns a text of up to Key Vault's limit of 25 kB, in one of three cases of exactly that length.
 func randomValue(random *rand.Rand) string {
 	const most = 25 * 1024
 	length := 1 + random.IntN(most)
@@ -197,13 +183,14 @@ func randomValue(random *rand.Rand) string {
 		length = most
 	}
 	if length%3 == 2 {
-		length-- // in base64 it would end with one =, which `kubectl wait` takes for its own
+		length-- // in base64 it would end in one =, which `kubectl wait` would take for its own
 	}
 	word := fmt.Sprintf("%016x", random.Uint64())
 	return strings.Repeat(word, length/len(word)+1)[:length]
 }
 
-// polls is how often Key Vault has shown the rotating secret. Each time it first asks who wants to know.
+// polls returns how often the driver has read the rotating secret from Key Vault. It counts successful responses only:
+// each read begins with a request that Key Vault answers with an authentication challenge.
 func (c *cloud) polls(t *testing.T) int {
 	t.Helper()
 	polls, err := c.pollsLogged()
@@ -218,10 +205,10 @@ func (c *cloud) pollsLogged() (int, error) {
 	return bytes.Count(log, []byte("path=/secrets/rotating/ status=200 ")), err
 }
 
-// podReader is what runs in the pod.
+// podReader is a script that runs in a pod and prints what it reads.
 type podReader struct {
 	lines chan string
-	reads int // as often as it has said
+	reads int // number of reads, as last printed
 }
 
 func startReader(t *testing.T, c *cloud, namespace, script string) *podReader {
@@ -257,25 +244,25 @@ func startReader(t *testing.T, c *cloud, namespace, script string) *podReader {
 	return r
 }
 
-// next waits until the file is another one, which has to be the value.
+// next waits until the file's content changes, and checks that it is the value.
 func (r *podReader) next(t *testing.T, value string) {
 	t.Helper()
 	select {
 	case line := <-r.lines:
 		var sum string
 		if _, err := fmt.Sscan(line, &r.reads, &sum); err != nil {
-			t.Fatalf("the reader says %q: %v", line, err)
+			t.Fatalf("the reader prints %q: %v", line, err)
 		}
 		want := sha256.Sum256([]byte(value))
 		if sum != hex.EncodeToString(want[:]) {
-			t.Fatalf("read %d is no whole value, or the one before", r.reads)
+			t.Fatalf("read %d returned something other than the new value", r.reads)
 		}
 	case <-time.After(2 * time.Minute):
-		t.Fatal("the new value is not in the pod after two minutes")
+		t.Fatal("the pod does not read the new value after two minutes")
 	}
 }
 
-// objectsWith are the objects of all kinds in the cluster that hold a value: kind, namespace and name.
+// objectsWith returns the kind, namespace and name of each object in the cluster that contains a value.
 func (c *cloud) objectsWith(t *testing.T, value string) (found []string) {
 	t.Helper()
 	kinds := strings.Fields(c.kubectl(t, "api-resources", "--verbs=list", "--output=name"))
@@ -287,9 +274,9 @@ func (c *cloud) objectsWith(t *testing.T, value string) (found []string) {
 			Metadata struct{ Namespace, Name string }
 			Data     map[string][]byte // of a Secret
 		}
-		_ = json.Unmarshal(item, &object) // the data of others is no base64
-		decoded := slices.Collect(maps.Values(object.Data))
-		if holds(item, value) || slices.ContainsFunc(decoded, func(one []byte) bool { return holds(one, value) }) {
+		_ = json.Unmarshal(item, &object) // other kinds' data is not base64
+		forms := append(slices.Collect(maps.Values(object.Data)), item)
+		if slices.ContainsFunc(forms, func(one []byte) bool { return containsSecret(one, value) }) {
 			found = append(found, object.Kind+" "+strings.TrimPrefix(object.Metadata.Namespace+"/"+object.Metadata.Name, "/"))
 		}
 	}

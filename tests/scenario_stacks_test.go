@@ -10,85 +10,70 @@ import (
 	"testing"
 )
 
-// TestScenario_DevToProdAndBack brings one stack up with the configuration of dev, then with that of prod, and then with
-// dev's again.
+// TestScenario_DevToProdAndBack brings one stack up with dev's configuration, then with prod's, and then with dev's
+// again. It checks which resources are replaced, and that protected ones are not.
 func TestScenario_DevToProdAndBack(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		c.up(t, "--node=stand-in")
 		dev := c.holdings(t)
 
-		t.Run("prod replaces what holds data, and the plan says so", func(t *testing.T) {
+		t.Run("prod replaces stateful resources", func(t *testing.T) {
 			c.useConfiguration(t, "prod", nil)
-			c.wantReplaced(
-				t,
-				"resource-group",
-				"vault-vault",
-				"vault-secret-my-secret",
-				"vault-key-my-key",
-				"cluster-cluster",
-				"identity",
-			)
+			c.wantReplaced(t, statefulResources...)
 			c.pulumi(t, "up", "--yes", "--skip-preview")
 		})
 		prod := c.holdings(t)
 		dev.wantOther(t, prod)
 		for _, refused := range [][]string{{"preview"}, {"up", "--yes", "--skip-preview"}} {
-			t.Run(
-				refused[0]+" with dev's configuration is refused for what is protected, and nothing is lost",
-				func(t *testing.T) {
-					c.useConfiguration(t, "dev", nil)
-					printed, err := c.run(t, "", "pulumi", append(refused, "--non-interactive")...)
-					if err == nil {
-						t.Fatal("it succeeds")
-					}
-					printed += err.Error()
-					if !strings.Contains(printed, "protect") ||
-						!strings.Contains(printed, "::vault-") && !strings.Contains(printed, "::cluster-cluster") {
-						t.Errorf("it does not name what is protected: %s", printed)
-					}
-					c.useConfiguration(t, "prod", nil)
-					prod.wantSame(t, c.holdings(t))
-					c.pulumi(t, "preview", "--expect-no-changes")
-				},
-			)
+			t.Run(refused[0]+" rejects replacing protected resources", func(t *testing.T) {
+				c.useConfiguration(t, "dev", nil)
+				printed, err := c.run(t, "", "pulumi", append(refused, "--non-interactive")...)
+				if err == nil {
+					t.Fatalf("%s with dev's configuration succeeds", refused[0])
+				}
+				printed += err.Error()
+				if !strings.Contains(printed, "protect") ||
+					!strings.Contains(printed, "::vault-") && !strings.Contains(printed, "::cluster-cluster") {
+					t.Errorf("the error does not name a protected resource: %s", printed)
+				}
+				c.useConfiguration(t, "prod", nil)
+				prod.wantSame(t, c.holdings(t))
+				c.pulumi(t, "preview", "--expect-no-changes")
+			})
 		}
-		t.Run("the protection is taken off in an update of its own, which replaces nothing", func(t *testing.T) {
+		t.Run("removing the protection replaces nothing", func(t *testing.T) {
 			c.useConfiguration(t, "prod", map[string]any{"lock": false, "protect": false})
 			c.wantReplaced(t)
 			c.pulumi(t, "up", "--yes", "--skip-preview")
 			prod.wantSame(t, c.holdings(t))
 		})
-		t.Run(
-			"then dev's configuration replaces it all, with another name for the vault, and leaves the deleted vaults alone",
-			func(t *testing.T) {
-				// Azure keeps the first vault's name with the deleted vault.
-				printed, _, err := c.tryUp(t)
-				if err == nil || !strings.Contains(printed, "vault-vault") || !strings.Contains(printed, "recover") {
-					t.Errorf("up with the name of the deleted vault: %v\n%s", err, printed)
+		t.Run("dev replaces everything and keeps deleted vaults", func(t *testing.T) {
+			// The deleted vault keeps its name.
+			printed, _, err := c.tryUp(t)
+			if err == nil || !strings.Contains(printed, "vault-vault") || !strings.Contains(printed, "recover") {
+				t.Errorf("up with a deleted vault's name: got %v, want an error that says how to recover it\n%s", err, printed)
+			}
+			_, lastLine := c.up(t, "--config", "vaultNamePrefix=kv-back")
+			if !strings.Contains(lastLine, "my-secret = ") {
+				t.Error("the pod does not read the secret")
+			}
+			c.pulumi(t, "preview", "--expect-no-changes")
+			again := c.holdings(t)
+			prod.wantOther(t, again)
+			dev.wantOther(t, again)
+			for _, of := range []holdings{dev, prod} {
+				vault := of["vault-vault"].id
+				deleted := "/deletedvaults/" + strings.ToLower(filepath.Base(vault))
+				if !slices.ContainsFunc(c.resources(t), func(id string) bool { return strings.HasSuffix(id, deleted) }) {
+					t.Errorf("the deleted vault %s cannot be recovered", vault)
 				}
-				_, lastLine := c.up(t, "--config", "vaultNamePrefix=kv-back")
-				if !strings.Contains(lastLine, "my-secret = ") {
-					t.Error("the pod reads no secret")
-				}
-				c.pulumi(t, "preview", "--expect-no-changes")
-				again := c.holdings(t)
-				prod.wantOther(t, again)
-				dev.wantOther(t, again)
-				for _, of := range []holdings{dev, prod} {
-					vault := of["vault-vault"].id
-					if !slices.ContainsFunc(c.resources(t), func(id string) bool {
-						return strings.HasSuffix(id, "/deletedvaults/"+strings.ToLower(filepath.Base(vault)))
-					}) {
-						t.Errorf("%s cannot be recovered", vault)
-					}
-				}
-			},
-		)
+			}
+		})
 	})
 }
 
-// useConfiguration gives the dev stack the configuration of a stack, with some values changed.
+// useConfiguration gives the dev stack another stack's configuration, with some values changed.
 func (c *cloud) useConfiguration(t *testing.T, stack string, over map[string]any) {
 	t.Helper()
 	config := configured(t, stack)
@@ -98,27 +83,26 @@ func (c *cloud) useConfiguration(t *testing.T, stack string, over map[string]any
 	c.changeConfiguration(t, "dev", func(file map[string]any) { file["config"] = config })
 }
 
-// goes finds the resources that a preview replaces or deletes. As JSON it leaves out those that go since what they are
-// in does.
-var goes = regexp.MustCompile(`(?m)^ (?:\+-|--?) +\S+ (\S+) (?:replace|delete)`)
+// replacedOrDeleted matches the resources that a preview replaces or deletes. The preview's JSON would leave out
+// resources that are deleted with their parent.
+var replacedOrDeleted = regexp.MustCompile(`(?m)^ (?:\+-|--?) +\S+ (\S+) (?:replace|delete)`)
 
-// wantReplaced looks which of the resources that hold something are planned to be replaced, or deleted, and that no
-// other is.
+// wantReplaced checks that a preview replaces or deletes exactly these of the stateful resources.
 func (c *cloud) wantReplaced(t *testing.T, want ...string) {
 	t.Helper()
 	gone := map[string]bool{}
-	for _, match := range goes.FindAllStringSubmatch(c.pulumi(t, "preview", "--color=never"), -1) {
+	for _, match := range replacedOrDeleted.FindAllStringSubmatch(c.pulumi(t, "preview", "--color=never"), -1) {
 		gone[held(match[1])] = true
 	}
-	for _, name := range holding {
+	for _, name := range statefulResources {
 		if replaced := gone[name]; replaced != slices.Contains(want, name) {
-			t.Errorf("%s is planned to be replaced: %t", name, replaced)
+			t.Errorf("the preview replaces %s: %t, want %t", name, replaced, !replaced)
 		}
 	}
 }
 
-// holding are the resources with which something would be lost.
-var holding = []string{
+// statefulResources are the resources whose replacement would lose data.
+var statefulResources = []string{
 	"resource-group",
 	"vault-vault",
 	"vault-secret-my-secret",
@@ -127,8 +111,8 @@ var holding = []string{
 	"identity",
 }
 
-// held is what holding calls a resource. The identity is that of the workload in keyvault-ns, which dev and prod call
-// differently.
+// held returns the name of a resource in statefulResources: dev and prod name the identity of the workload in
+// keyvault-ns differently.
 func held(name string) string {
 	if name == "keyvault-demo-identity" || name == "api-identity" {
 		return "identity"
@@ -136,7 +120,8 @@ func held(name string) string {
 	return name
 }
 
-// holdings are they, by name: where each is in Azure, and what tells it from another one at the same place.
+// holdings are the stateful resources by name, each with its id in Azure and what distinguishes it from another
+// resource with this id.
 type holdings map[string]struct{ id, is string }
 
 func (c *cloud) holdings(t *testing.T) holdings {
@@ -144,11 +129,13 @@ func (c *cloud) holdings(t *testing.T) holdings {
 	h := holdings{}
 	for _, r := range c.state(t) {
 		name := held(r.URN[strings.LastIndex(r.URN, ":")+1:])
-		if !slices.Contains(holding, name) {
+		if !slices.Contains(statefulResources, name) {
 			continue
 		}
-		version := map[string]string{"vault-vault": "2023-02-01", "vault-secret-my-secret": "2023-02-01", "vault-key-my-key": "2023-02-01",
-			"cluster-cluster": "2024-09-01", "identity": "2023-01-31", "resource-group": "2022-09-01"}[name]
+		version := map[string]string{
+			"vault-vault": "2023-02-01", "vault-secret-my-secret": "2023-02-01", "vault-key-my-key": "2023-02-01",
+			"cluster-cluster": "2024-09-01", "identity": "2023-01-31", "resource-group": "2022-09-01",
+		}[name]
 		properties, _ := c.arm(t, http.MethodGet, r.ID, version, "")["properties"].(map[string]any)
 		is := ""
 		for _, property := range []string{"secretUriWithVersion", "keyUriWithVersion", "fqdn", "clientId"} {
@@ -158,8 +145,8 @@ func (c *cloud) holdings(t *testing.T) holdings {
 		}
 		h[name] = struct{ id, is string }{strings.ToLower(r.ID), is}
 	}
-	if len(h) != len(holding) {
-		t.Fatalf("the stack has %v, want all of %v", h, holding)
+	if len(h) != len(statefulResources) {
+		t.Fatalf("the stack has %v, want %v", h, statefulResources)
 	}
 	return h
 }
@@ -168,7 +155,7 @@ func (h holdings) wantSame(t *testing.T, now holdings) {
 	t.Helper()
 	for name, before := range h {
 		if now[name] != before {
-			t.Errorf("%s is %v, before %v", name, now[name], before)
+			t.Errorf("%s is %v, want %v as before", name, now[name], before)
 		}
 	}
 }
@@ -177,7 +164,7 @@ func (h holdings) wantOther(t *testing.T, now holdings) {
 	t.Helper()
 	for name, before := range h {
 		if name != "resource-group" && now[name] == before {
-			t.Errorf("%s is still %v", name, before)
+			t.Errorf("%s is still %v, want a new one", name, before)
 		}
 	}
 }

@@ -23,39 +23,34 @@ import (
 )
 
 var (
-	seeds = flag.Uint64(
-		"seeds",
-		1,
-		"with how many `seeds` each scenario is tried that leaves something to chance; with more than one, scenarios are long as well",
-	)
-	seed = flag.Uint64("seed", 0, "the one `seed` to try scenarios with, as a failure has shown it; 0: from 1 on")
+	seeds = flag.Uint64("seeds", 1, "number of `seeds` for scenarios with random choices; above 1, scenarios run longer")
+	seed  = flag.Uint64("seed", 0, "run scenarios with this `seed` only, as a failure printed it; 0 starts at 1")
 )
 
-// once and twice are how many seeds are worth trying where little is left to chance: nothing, or one of two cases,
-// which the seed's parity decides.
+// How many seeds a scenario is worth: one where nothing is random, two where the seed's parity picks one of two cases.
 const (
 	once  = 1
 	twice = 2
 	every = math.MaxUint64
 )
 
-// scenario tries a test with seeds, at most so many. Everything that it leaves to chance it has to take from its random
-// numbers, so that the seed, which a failure shows, is enough to repeat it.
-func scenario(t *testing.T, worth uint64, test func(t *testing.T, seed uint64, random *rand.Rand)) {
+// scenario runs test once for each seed, with at most the given number of seeds. The test must take all its randomness
+// from random: a failure prints the seed, which repeats the test.
+func scenario(t *testing.T, most uint64, test func(t *testing.T, seed uint64, random *rand.Rand)) {
 	t.Parallel()
-	first, last := uint64(1), min(*seeds, worth)
+	first, last := uint64(1), min(*seeds, most)
 	if *seed != 0 {
 		first, last = *seed, *seed
 	}
 	for s := first; s <= last; s++ {
 		t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
-			if first != last { // a single one keeps the place of the test around it
+			if first != last { // a single seed already runs in parallel, as its parent
 				t.Parallel()
 			}
 			t.Cleanup(func() {
 				if t.Failed() {
 					name, _, _ := strings.Cut(t.Name(), "/")
-					t.Logf("to repeat it: go test -run '^%s$' . -seeds %d -seed %d", name, *seeds, s)
+					t.Logf("repeat with: go test -run '^%s$' . -seeds %d -seed %d", name, *seeds, s)
 				}
 			})
 			test(t, s, rand.New(rand.NewPCG(s, 0)))
@@ -63,30 +58,28 @@ func scenario(t *testing.T, worth uint64, test func(t *testing.T, seed uint64, r
 	}
 }
 
-// long says whether scenarios may take their time, as `make test-faults` lets them.
+// long reports whether scenarios may take longer, as under `make test-faults`.
 func long() bool { return *seeds > 1 }
 
-// ownersToken is one of the subscription's owner for Resource Manager.
+// ownersToken returns the subscription owner's token for Resource Manager.
 func (c *cloud) ownersToken(t *testing.T) string {
 	t.Helper()
 	owner, _, _ := c.azure(t)
-	token, err := owner.GetToken(
-		t.Context(),
-		policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}},
-	)
+	token, err := owner.GetToken(t.Context(),
+		policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return token.Token
 }
 
-// request is one through the proxy, as the subscription's owner.
+// request sends a request through the proxy as the subscription's owner.
 func (c *cloud) request(t *testing.T, method, url, body string) (int, []byte) {
 	t.Helper()
 	return c.requestAs(t, c.ownersToken(t), method, url, body)
 }
 
-// requestAs is one with somebody's token.
+// requestAs sends a request through the proxy with the given token.
 func (c *cloud) requestAs(t *testing.T, token, method, url, body string) (int, []byte) {
 	t.Helper()
 	_, options, _ := c.azure(t)
@@ -99,16 +92,12 @@ func (c *cloud) requestAs(t *testing.T, token, method, url, body string) (int, [
 	return send(t, options.Transport, req)
 }
 
-// control asks the local cloud's own host, as its owner.
+// control sends a request to the local cloud's own host as the subscription's owner.
 func (c *cloud) control(t *testing.T, method, path, body string) (int, []byte) {
 	t.Helper()
 	_, options, r := c.azure(t)
-	req, err := http.NewRequestWithContext(
-		t.Context(),
-		method,
-		"https://localcloud.internal"+path,
-		strings.NewReader(body),
-	)
+	req, err := http.NewRequestWithContext(t.Context(), method, "https://localcloud.internal"+path,
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +118,7 @@ func send(t *testing.T, client policy.Transporter, req *http.Request) (status in
 	return resp.StatusCode, content
 }
 
-// arm is a request to Resource Manager that has to succeed.
+// arm sends a request to Resource Manager, which must succeed, and returns the body of the response.
 func (c *cloud) arm(t *testing.T, method, path, version string, body string) map[string]any {
 	t.Helper()
 	status, content := c.request(t, method, "https://management.azure.com"+path+"?api-version="+version, body)
@@ -137,42 +126,42 @@ func (c *cloud) arm(t *testing.T, method, path, version string, body string) map
 		t.Fatalf("%s %s: %d %s", method, path, status, content)
 	}
 	var answer map[string]any
-	_ = json.Unmarshal(content, &answer) // some have no body
+	_ = json.Unmarshal(content, &answer) // some responses have no body
 	return answer
 }
 
-// fail changes the plan of faults of a local cloud that runs: YAML, as `up --faults` takes it. With an empty one
-// nothing fails any more, but what was granted before waits as it was to.
-func (c *cloud) fail(t *testing.T, plan string) {
+// setFaults replaces the fault plan of a running local cloud: YAML, as `up --faults` takes it. After an empty plan
+// requests succeed again, but roles and credentials that are still delayed stay delayed.
+func (c *cloud) setFaults(t *testing.T, plan string) {
 	t.Helper()
 	if status, content := c.control(t, http.MethodPut, "/faults", plan); status != http.StatusNoContent {
-		t.Fatalf("changing the plan of faults: %d %s", status, content)
+		t.Fatalf("setting the fault plan: %d %s", status, content)
 	}
 }
 
-// endFaults ends the plan of faults, and has the roles and credentials honoured that wait.
+// endFaults removes the fault plan. Delayed roles and credentials take effect at once.
 func (c *cloud) endFaults(t *testing.T) {
 	t.Helper()
 	if status, content := c.control(t, http.MethodDelete, "/faults", ""); status != http.StatusNoContent {
-		t.Fatalf("ending the plan of faults: %d %s", status, content)
+		t.Fatalf("removing the fault plan: %d %s", status, content)
 	}
 }
 
-// late is something that a stack is refused while it comes up, since the cloud does not honour yet what would let it.
+// late is a role or credential that takes effect late, so that Azure first rejects what the stack does with it.
 type late struct {
-	plan    string        // of faults, which has it wait for longer than any test
-	printed string        // what up says of the refusal: a regular expression
-	logged  string        // what the local cloud says of it, where up leaves out why: the same
-	still   time.Duration // how long it is refused from then on
+	plan    string        // fault plan that delays it for longer than any test runs
+	printed string        // regular expression: what up prints about the rejection
+	logged  string        // regular expression: what the local cloud logs about it, where up does not print the reason
+	still   time.Duration // how much longer it stays delayed once up has printed the rejection
 }
 
 var (
-	lateForTheCluster   = late{plan: "rolesAfter: 1h", printed: "ManagedCluster cluster-cluster .* retrying create"}
-	lateForTheNamespace = late{
+	lateClusterRole   = late{plan: "rolesAfter: 1h", printed: "ManagedCluster cluster-cluster .* retrying create"}
+	lateNamespaceRole = late{
 		plan:    "rolesAfter: 1h",
 		printed: "Namespace keyvault-demo-namespace-keyvault-ns .* retrying create",
 	}
-	lateRoleOfTheMount = late{
+	lateMountRole = late{
 		plan: "rolesAfter: 1h", still: time.Minute,
 		printed: `Pod keyvault-demo-mount-test-pod .* FailedMount: .*GET https://\S+\.vault\.azure\.net/(secrets|keys)/`,
 		logged:  `\.vault\.azure\.net path=/(secrets|keys)/\S+ status=403`,
@@ -184,7 +173,8 @@ var (
 	}
 )
 
-// upLate brings a stack up that is refused something, which is honoured a while after up has said so.
+// upLate brings the stack up while a role or credential is late, which takes effect l.still after up has printed the
+// rejection.
 func (c *cloud) upLate(t *testing.T, l late, args ...string) (lastLine string) {
 	t.Helper()
 	refusal, refused := regexp.MustCompile(l.printed), false
@@ -207,13 +197,13 @@ func (c *cloud) upLate(t *testing.T, l late, args ...string) (lastLine string) {
 		t.Fatal(err)
 	}
 	if !refused || !regexp.MustCompile(l.logged).Match(log) {
-		t.Fatalf("nothing was refused: up printed %s: %t, the local cloud's log has to have %q", l.printed, refused, l.logged)
+		t.Fatalf("nothing was rejected: up printed %q: %t; want %q in the local cloud's log", l.printed, refused, l.logged)
 	}
 	return lastLine
 }
 
-// failed is how many requests have failed by the plan of faults since it was set.
-func (c *cloud) failed(t *testing.T) int {
+// failedRequests returns how many requests the current fault plan has made fail.
+func (c *cloud) failedRequests(t *testing.T) int {
 	t.Helper()
 	_, content := c.control(t, http.MethodGet, "/faults", "")
 	var report struct{ Failed int }
@@ -223,34 +213,34 @@ func (c *cloud) failed(t *testing.T) int {
 	return report.Failed
 }
 
-// state are the resources of the stack, on none of which an operation is left in the middle.
+// state returns the stack's resources and checks that no operation on them is pending.
 func (c *cloud) state(t *testing.T) []resource {
 	t.Helper()
 	state := c.checkpoint(t)
 	if n := len(state.Pending); n > 0 {
-		t.Errorf("the state has %d pending operations", n)
+		t.Errorf("the state has %d pending operations, want 0", n)
 	}
 	return state.Resources
 }
 
-// called finds the resource with a name in the state.
-func (c *cloud) called(t *testing.T, name string) resource {
+// resourceNamed returns the resource with a name in the stack's state.
+func (c *cloud) resourceNamed(t *testing.T, name string) resource {
 	t.Helper()
 	for _, r := range c.state(t) {
 		if strings.HasSuffix(r.URN, "::"+name) {
 			return r
 		}
 	}
-	t.Fatalf("the state has no %s", name)
+	t.Fatalf("the state has no resource %s", name)
 	return resource{}
 }
 
-// isWhole checks that the stack is all there, that nothing is left to do, and that the local cloud and its cluster have
-// the stack's resources and no other: none that an interrupted run made and forgot, and no soft-deleted vault.
-func (c *cloud) isWhole(t *testing.T) {
+// wantComplete checks that a preview finds no changes, and that the local cloud and its cluster have the stack's
+// resources and no others: none that an interrupted run created and lost, and no soft-deleted vault.
+func (c *cloud) wantComplete(t *testing.T) {
 	t.Helper()
 	if out, err := c.run(t, "", "pulumi", "preview", "--non-interactive", "--expect-no-changes"); err != nil {
-		t.Errorf("something is left to do: %v\n%s", err, out)
+		t.Errorf("the preview finds changes: %v\n%s", err, out)
 	}
 	var stack []string
 	for _, r := range c.state(t) {
@@ -265,12 +255,12 @@ func (c *cloud) isWhole(t *testing.T) {
 	slices.Sort(stack)
 	slices.Sort(there)
 	if !slices.Equal(stack, there) {
-		t.Errorf("the stack has\n%s\nand the local cloud\n%s", strings.Join(stack, "\n"), strings.Join(there, "\n"))
+		t.Errorf("the local cloud has\n%s\nwant the stack's\n%s", strings.Join(there, "\n"), strings.Join(stack, "\n"))
 	}
 }
 
-// get decodes objects of some kinds in all namespaces. Secrets may be among them: an error says nothing of what kubectl
-// has printed.
+// get decodes the objects of some kinds in all namespaces. They may include Secrets, so errors leave out kubectl's
+// output.
 func (c *cloud) get(t *testing.T, list any, kinds string, args ...string) {
 	t.Helper()
 	cmd, err := c.prepare(t, "kubectl", append([]string{"get", kinds, "--all-namespaces", "--output=json"}, args...)...)
@@ -286,10 +276,11 @@ func (c *cloud) get(t *testing.T, list any, kinds string, args ...string) {
 	}
 }
 
-// objectKinds are the kinds of which something may be made in the cluster.
-const objectKinds = "namespaces,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments,secrets,configmaps,networkpolicies"
+// objectKinds are the kinds of objects that the programs may create in the cluster.
+const objectKinds = "namespaces,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments," +
+	"secrets,configmaps,networkpolicies"
 
-// objects are those of the cluster that Pulumi has made: kind, namespace and name.
+// objects returns the kind, namespace and name of each object in the cluster that Pulumi created.
 func (c *cloud) objects(t *testing.T) (made []string) {
 	t.Helper()
 	var list struct {
@@ -302,21 +293,21 @@ func (c *cloud) objects(t *testing.T) (made []string) {
 		}
 	}
 	c.get(t, &list, objectKinds, "--show-managed-fields")
+	byPulumi := func(field struct{ Manager string }) bool {
+		return strings.HasPrefix(field.Manager, "pulumi-kubernetes")
+	}
 	for _, o := range list.Items {
-		if slices.ContainsFunc(
-			o.Metadata.ManagedFields,
-			func(by struct{ Manager string }) bool { return strings.HasPrefix(by.Manager, "pulumi-kubernetes") },
-		) {
+		if slices.ContainsFunc(o.Metadata.ManagedFields, byPulumi) {
 			made = append(made, o.Kind+" "+strings.TrimPrefix(o.Metadata.Namespace+"/"+o.Metadata.Name, "/"))
 		}
 	}
 	if len(made) == 0 {
-		t.Error("the cluster has no object that Pulumi has made")
+		t.Error("the cluster has no object that Pulumi created")
 	}
 	return made
 }
 
-// resources are the ids of what is listed, in small letters and in order.
+// resources returns the sorted lower-case ids of the resources that listed returns.
 func (c *cloud) resources(t *testing.T) (ids []string) {
 	t.Helper()
 	for _, one := range c.listed(t) {
@@ -326,9 +317,8 @@ func (c *cloud) resources(t *testing.T) (ids []string) {
 	return ids
 }
 
-// listed is all that Resource Manager lists: but for a cluster's pools, which are in it, for the group that AKS makes
-// for the nodes of a cluster, as long as there is the cluster, and for role assignments of the owner, his own and those
-// that tests make.
+// listed returns all resources that Resource Manager lists, except node pools, the group that AKS creates for the nodes
+// of an existing cluster, and role assignments of the subscription's owner, among them those that tests create.
 func (c *cloud) listed(t *testing.T) (listed []map[string]any) {
 	t.Helper()
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
@@ -377,8 +367,8 @@ func (c *cloud) listed(t *testing.T) (listed []map[string]any) {
 	})
 }
 
-// watchUp is watch of up. The last line, which shows the secret, is the caller's to keep; where up fails it does not
-// come to it.
+// watchUp runs up and calls watch with all that it has printed, whenever there is more, and with a function that kills
+// it. It returns the last line, which shows the secret, apart from the rest; where up fails, there is none.
 func (c *cloud) watchUp(
 	t *testing.T,
 	watch func(printed []byte, kill func()),
@@ -388,8 +378,8 @@ func (c *cloud) watchUp(
 	return c.watch(t, os.Kill, watch, "up", args...)
 }
 
-// watch runs a command of the local cloud and calls a function with all that it has printed, whenever there is more, and with
-// what sends the command a signal.
+// watch runs a command of the local cloud and calls watch with all that it has printed, whenever there is more, and
+// with a function that sends the command a signal.
 func (c *cloud) watch(
 	t *testing.T, signal os.Signal, watch func(printed []byte, send func()), command string, args ...string,
 ) (printed, lastLine string, err error) {
@@ -421,6 +411,6 @@ func (c *cloud) watch(
 	if err = cmd.Wait(); err == nil {
 		printed, lastLine = withoutLastLine(printed)
 	}
-	c.said.WriteString(printed)
+	c.printed.WriteString(printed)
 	return printed, lastLine, err
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestJudge_AzureSDKReadsAcrossVersions has Azure's SDK for Go make vaults and clusters in API versions
-// other than its own, and find them by the other version.
+// TestJudge_AzureSDKReadsAcrossVersions checks that Azure's SDK for Go creates vaults and clusters in one API version
+// and reads the same in another.
 func TestJudge_AzureSDKReadsAcrossVersions(t *testing.T) {
 	t.Parallel()
 	local := localcloudtest.Start(t, localcloudtest.Options{
@@ -59,7 +59,7 @@ func TestJudge_AzureSDKReadsAcrossVersions(t *testing.T) {
 		if *made.Properties.VaultURI != "https://"+of.name+".vault.azure.net/" ||
 			*found.Properties.VaultURI != *made.Properties.VaultURI ||
 			!*found.Properties.EnableRbacAuthorization {
-			t.Errorf("%s: made as %+v, found as %+v", of.name, made.Properties, found.Properties)
+			t.Errorf("vault %s: created as %+v, read as %+v", of.name, made.Properties, found.Properties)
 		}
 
 		clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner, in(of.clusters))
@@ -73,9 +73,7 @@ func TestJudge_AzureSDKReadsAcrossVersions(t *testing.T) {
 				DNSPrefix: &of.name, OidcIssuerProfile: &armcontainerservice.ManagedClusterOIDCIssuerProfile{Enabled: to.Ptr(true)},
 				AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{
 					{
-						Name: to.Ptr(
-							"system",
-						),
+						Name:   to.Ptr("system"),
 						Mode:   to.Ptr(armcontainerservice.AgentPoolModeSystem),
 						Count:  to.Ptr[int32](1),
 						VMSize: to.Ptr("Standard_D2s_v5"),
@@ -86,17 +84,14 @@ func TestJudge_AzureSDKReadsAcrossVersions(t *testing.T) {
 		must(err)
 		built, err := building.PollUntilDone(t.Context(), nil)
 		must(err)
-		clusters, err = armcontainerservice.NewManagedClustersClient(
-			r.Credentials.SubscriptionID,
-			owner,
-			in(of.otherClusters),
-		)
+		clusters, err = armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner,
+			in(of.otherClusters))
 		must(err)
 		seen, err := clusters.Get(t.Context(), "judges", of.name, nil)
 		must(err)
 		if *built.Properties.ProvisioningState != "Succeeded" ||
 			*seen.Properties.OidcIssuerProfile.IssuerURL != *built.Properties.OidcIssuerProfile.IssuerURL {
-			t.Errorf("%s: built as %+v, found as %+v", of.name, built.Properties, seen.Properties)
+			t.Errorf("cluster %s: created as %+v, read as %+v", of.name, built.Properties, seen.Properties)
 		}
 	}
 }

@@ -39,9 +39,8 @@ const (
 	certificatesOfficer = "a4417e6f-fecd-4de8-b567-7b0420556985" // Key Vault Certificates Officer
 )
 
-// TestDev_MountsSecretsAndCleansUp goes through the life of the dev stack, from an `up` that is killed while the node
-// starts the pod, and the one that goes on with it, to `destroy`. Kills at other resources are a scenario's. Beside it
-// run the local clouds of other tests.
+// TestDev_MountsSecretsAndCleansUp covers the life of the dev stack, from an up that is killed while the node starts
+// the pod, and the up that continues it, to destroy. TestScenario_UpKilled covers kills at other resources.
 func TestDev_MountsSecretsAndCleansUp(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
@@ -55,105 +54,108 @@ func TestDev_MountsSecretsAndCleansUp(t *testing.T) {
 			kill()
 		}
 	}, polling...); err == nil || !killed {
-		t.Fatalf("up was to be killed while the pod starts: killed %t, and it ended with %v", killed, err)
+		t.Fatalf("up while the pod starts: killed: %t, error: %v; want both", killed, err)
 	}
 	_, lastLine := c.up(t, polling...)
+	c.wantGraph(t, "dev")
 	outputs := c.outputs(t)
 	grant(t, c, outputs.VaultID, secretsOfficer, cryptoUser)
 	secrets, keys := vaultClients(t, c, outputs.VaultURI)
 
 	value := getSecret(t, secrets, "my-secret")
-	t.Run("the file in the pod is the value in the vault", func(t *testing.T) {
+	t.Run("secret in the pod", func(t *testing.T) {
 		if got := readInPod(t, c, outputs); got != value {
-			t.Error("the pod reads something else than the vault holds")
+			t.Error("the pod does not read the vault's value")
 		}
 	})
-	t.Run("the last line of up shows the secret and the key as the pod reads them", func(t *testing.T) {
+	t.Run("last line of up", func(t *testing.T) {
 		if !strings.Contains(lastLine, "my-secret = "+value) ||
 			!strings.Contains(lastLine, "my-key = -----BEGIN PUBLIC KEY-----") {
-			t.Error("the last line does not show both")
+			t.Error("the last line of up does not show the secret and the key")
 		}
 	})
-	t.Run("up makes a pod again that somebody deleted", func(t *testing.T) {
+	t.Run("deleted pod", func(t *testing.T) {
 		c.kubectl(t, "delete", "pod", "-n", outputs.Namespace, "keyvault-test-pod", "--grace-period=0", "--force")
 		if _, again := c.up(t, polling...); again != lastLine {
-			t.Error("the pod reads something else")
+			t.Error("the new pod reads other values")
 		}
 	})
-	t.Run("the key in the pod is the public half of the key in the vault", func(t *testing.T) {
+	t.Run("key in the pod", func(t *testing.T) {
 		inPod := c.kubectl(t, "exec", "-n", outputs.Namespace, "keyvault-test-pod", "--", "cat", "/mnt/secrets/my-key")
 		sameKey(t, inPod, keys)
 	})
-	t.Run("a second up changes nothing", func(t *testing.T) {
-		program, err := os.Open(
-			filepath.Join(checkout, "bin", "keyvault-aks"),
-		) // while it is open no other file can have its place
+	t.Run("second up", func(t *testing.T) {
+		// While the file is open, no other file can get its inode.
+		program, err := os.Open(filepath.Join(checkout, "bin", "keyvault-aks"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer program.Close()
 		c.pulumi(t, "preview", "--expect-no-changes")
 		if _, again := c.up(t, polling...); again != lastLine {
-			t.Error("the pod reads something else")
+			t.Error("the pod reads other values after a second up")
 		}
 		before, err := program.Stat()
 		now, err2 := os.Stat(program.Name())
 		if err := errors.Join(err, err2); err != nil || !os.SameFile(before, now) {
-			t.Error("the program was linked again although it has not changed")
+			t.Error("up linked the program again although it has not changed")
 		}
 	})
-	t.Run("who may not read is refused", func(t *testing.T) { refusals(t, c, outputs, secrets) })
-	t.Run("a changed value reaches the running pod", func(t *testing.T) {
+	t.Run("denied mounts", func(t *testing.T) { wantDenied(t, c, outputs, secrets) })
+	t.Run("new value in the running pod", func(t *testing.T) {
 		started := podStart(t, c, outputs)
 		value = "rotated-" + rand.Text()
 		setSecret(t, secrets, "my-secret", value)
 		c.kubectl(t, "exec", "-n", outputs.Namespace, "keyvault-test-pod", "--", "timeout", "120", "sh", "-c",
 			`until [ "$(cat /mnt/secrets/my-secret)" = "$0" ]; do sleep 0.2; done`, value)
 		if podStart(t, c, outputs) != started {
-			t.Error("the pod was started again")
+			t.Error("the pod was restarted")
 		}
 	})
-	t.Run("a value that the program makes is not in the engine's events", func(t *testing.T) {
-		const urn = "urn:pulumi:dev::keyvault-aks::keyvaultaks:index:KeyVaultStack$random:index/randomPassword:RandomPassword::vault-value-my-secret"
+	t.Run("generated value in the engine's events", func(t *testing.T) {
+		const urn = "urn:pulumi:dev::keyvault-aks::keyvaultaks:index:KeyVaultStack" +
+			"$random:index/randomPassword:RandomPassword::vault-value-my-secret"
 		events := c.pulumi(t, "up", "--yes", "--skip-preview", "--json", "--replace", urn)
 		before := value
 		if value = getSecret(t, secrets, "my-secret"); value == before {
-			t.Fatal("the value was not made anew")
+			t.Fatal("the program did not generate a new value")
 		}
 		if !strings.Contains(events, "vault-secret-my-secret") {
-			t.Fatal("the events do not tell of the secret")
+			t.Fatal("the events do not mention the secret")
 		}
-		if holds([]byte(events), value) {
-			t.Error("an event shows the value")
+		if containsSecret([]byte(events), value) {
+			t.Error("an event has the value")
 		}
 	})
-	t.Run("no value is in state, logs or output", func(t *testing.T) {
+	t.Run("values in state, logs and output", func(t *testing.T) {
 		c.pulumi(t, "refresh", "--yes", "--skip-preview")
 		for secret, places := range map[string][]string{
-			value:                                 {"azure"},                                           // the vault itself
-			c.running(t).Credentials.ClientSecret: {localcloudtest.AzureDir, localcloudtest.StateFile}, // where `localcloud env` has it from
+			value: {"azure"}, // the vault itself
+			// `localcloud env` reads the credentials there.
+			c.running(t).Credentials.ClientSecret: {localcloudtest.AzureDir, localcloudtest.StateFile},
 		} {
 			for _, file := range c.filesWith(t, secret, places...) {
 				t.Errorf("a secret is in %s", file)
 			}
-			if holds(c.said.Bytes(), secret) {
+			if containsSecret(c.printed.Bytes(), secret) {
 				t.Error("a secret was printed")
 			}
 		}
 	})
-	t.Run("a killed local cloud comes back as it was", func(t *testing.T) {
+	t.Run("killed local cloud", func(t *testing.T) {
 		kill(t, c)
 		c.up(t, polling...)
 		if got := readInPod(t, c, outputs); got != value {
-			t.Error("the pod reads something else than before")
+			t.Error("the pod reads another value than before")
 		}
 		if again := c.outputs(t); again.VaultName != outputs.VaultName || again.IssuerURL != outputs.IssuerURL {
-			t.Errorf("the stack is another one: %v, before %v", again, outputs)
+			t.Errorf("the stack's outputs are %v, want %v as before", again, outputs)
 		}
 	})
-	t.Run("destroy leaves the soft-deleted vault and nothing else", func(t *testing.T) { destroyed(t, c, outputs) })
+	t.Run("destroy", func(t *testing.T) { wantDestroyed(t, c, outputs) })
 }
 
+// grant assigns roles at a scope to the subscription's owner.
 func grant(t *testing.T, c *cloud, scope string, roles ...string) {
 	t.Helper()
 	owner, options, r := c.azure(t)
@@ -161,14 +163,13 @@ func grant(t *testing.T, c *cloud, scope string, roles ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	definitions := "/subscriptions/" + r.Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions/"
 	for _, role := range roles {
 		if _, err := assignments.Create(t.Context(), scope, uuid.NewString(), armauthorization.RoleAssignmentCreateParameters{
 			Properties: &armauthorization.RoleAssignmentProperties{
-				PrincipalID:   to.Ptr(ownerObjectID(t, assignments, r)),
-				PrincipalType: to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-				RoleDefinitionID: to.Ptr(
-					"/subscriptions/" + r.Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions/" + role,
-				),
+				PrincipalID:      to.Ptr(ownerObjectID(t, assignments, r)),
+				PrincipalType:    to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+				RoleDefinitionID: to.Ptr(definitions + role),
 			},
 		}, nil); err != nil {
 			t.Fatal(err)
@@ -176,7 +177,7 @@ func grant(t *testing.T, c *cloud, scope string, roles ...string) {
 	}
 }
 
-// ownerObjectID is the principal of the assignment that makes it the subscription's owner.
+// ownerObjectID returns the principal with the role Owner at the subscription.
 func ownerObjectID(t *testing.T, assignments *armauthorization.RoleAssignmentsClient, r localcloudtest.Running) string {
 	t.Helper()
 	const ownerRole = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
@@ -210,7 +211,7 @@ func vaultClients(t *testing.T, c *cloud, uri string) (*azsecrets.Client, *azkey
 	return secrets, keys
 }
 
-// importCertificate puts a certificate and its key into a vault, in a form of Key Vault, and returns the new version.
+// importCertificate imports a certificate and its key, in the content type form, into a vault, and returns its version.
 func importCertificate(t *testing.T, c *cloud, uri, name, content, form string) string {
 	t.Helper()
 	owner, options, _ := c.azure(t)
@@ -246,11 +247,11 @@ func setSecret(t *testing.T, secrets *azsecrets.Client, name, value string) {
 	}
 }
 
-// readInPod runs the command that the stack's output tells users to run.
+// readInPod runs the command in the stack's output readSecretCommand.
 func readInPod(t *testing.T, c *cloud, outputs stackOutputs) string {
 	t.Helper()
 	words := strings.Fields(outputs.ReadSecretCommand)
-	return c.must(t, words[0], words[1:]...)
+	return c.mustRun(t, words[0], words[1:]...)
 }
 
 func podStart(t *testing.T, c *cloud, outputs stackOutputs) string {
@@ -275,12 +276,12 @@ func sameKey(t *testing.T, inPod string, keys *azkeys.Client) {
 	}
 	public, ok := parsed.(*rsa.PublicKey)
 	if !ok || public.N.Cmp(new(big.Int).SetBytes(key.Key.N)) != 0 {
-		t.Error("the file is another key than the vault's")
+		t.Error("the file is not the public half of the vault's key")
 	}
 }
 
-// refusals are three pods that must not get a secret, each for another reason, and what Azure says of each.
-func refusals(t *testing.T, c *cloud, outputs stackOutputs, secrets *azsecrets.Client) {
+// wantDenied checks that three pods cannot mount a secret, each for another reason.
+func wantDenied(t *testing.T, c *cloud, outputs stackOutputs, secrets *azsecrets.Client) {
 	setSecret(t, secrets, "other-secret", "not granted "+rand.Text())
 	namespace := outputs.Namespace
 	roleless := identityWithoutRole(t, c, outputs.IssuerURL, namespace, "roleless")
@@ -311,34 +312,21 @@ spec:
 		t.Run(test.name, func(t *testing.T) {
 			pod := "refused-" + test.class
 			if test.account != outputs.ServiceAccounts[0] {
-				c.apply(
-					t,
-					fmt.Sprintf(
-						"apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n",
-						test.account,
-						namespace,
-					),
-				)
+				const account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n"
+				c.apply(t, fmt.Sprintf(account, test.account, namespace))
 			}
 			c.apply(t, readerPod(pod, namespace, test.account, test.class))
 			c.wantRefusedMounts(t, namespace, map[string]string{pod: test.refusal})
-			if phase := c.kubectl(
-				t,
-				"get",
-				"pod",
-				"-n",
-				namespace,
-				pod,
-				"--output=jsonpath={.status.phase}",
-			); phase != "Pending" {
-				t.Errorf("the pod is %s", phase)
+			phase := c.kubectl(t, "get", "pod", "-n", namespace, pod, "--output=jsonpath={.status.phase}")
+			if phase != "Pending" {
+				t.Errorf("the pod is %s, want Pending", phase)
 			}
 			c.kubectl(t, "delete", "pod", "-n", namespace, pod)
 		})
 	}
 }
 
-// identityWithoutRole makes an identity that a service account can be, and that may read nothing.
+// identityWithoutRole creates an identity that trusts a service account and has no role.
 func identityWithoutRole(t *testing.T, c *cloud, issuer, namespace, account string) (clientID string) {
 	t.Helper()
 	owner, options, r := c.azure(t)
@@ -351,18 +339,18 @@ func identityWithoutRole(t *testing.T, c *cloud, issuer, namespace, account stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := factory.NewFederatedIdentityCredentialsClient().
-		CreateOrUpdate(t.Context(), "keyvault-demo", account, account,
-			armmsi.FederatedIdentityCredential{Properties: &armmsi.FederatedIdentityCredentialProperties{
-				Issuer: &issuer, Subject: to.Ptr("system:serviceaccount:" + namespace + ":" + account),
-				Audiences: []*string{to.Ptr("api://AzureADTokenExchange")},
-			}}, nil); err != nil {
+	credential := armmsi.FederatedIdentityCredential{Properties: &armmsi.FederatedIdentityCredentialProperties{
+		Issuer: &issuer, Subject: to.Ptr("system:serviceaccount:" + namespace + ":" + account),
+		Audiences: []*string{to.Ptr("api://AzureADTokenExchange")},
+	}}
+	credentials := factory.NewFederatedIdentityCredentialsClient()
+	if _, err := credentials.CreateOrUpdate(t.Context(), "keyvault-demo", account, account, credential, nil); err != nil {
 		t.Fatal(err)
 	}
 	return *identity.Properties.ClientID
 }
 
-// kill ends the local cloud as a crash does, and everything in it has to end with it.
+// kill kills the local cloud and checks that all its processes end with it.
 func kill(t *testing.T, c *cloud) {
 	t.Helper()
 	pid := c.running(t).PID
@@ -372,7 +360,7 @@ func kill(t *testing.T, c *cloud) {
 	eventually(t, "every process ends with the local cloud", func() bool { return len(c.processes()) == 0 })
 }
 
-// resourceGroups is how many the subscription has.
+// resourceGroups returns the number of resource groups in the subscription.
 func resourceGroups(t *testing.T, c *cloud) int {
 	t.Helper()
 	owner, options, r := c.azure(t)
@@ -387,11 +375,12 @@ func resourceGroups(t *testing.T, c *cloud) int {
 	return len(page.Value)
 }
 
-func destroyed(t *testing.T, c *cloud, outputs stackOutputs) {
+// wantDestroyed destroys the stack and checks that nothing is left but the soft-deleted vault.
+func wantDestroyed(t *testing.T, c *cloud, outputs stackOutputs) {
 	c.pulumi(t, "destroy", "--yes", "--skip-preview")
 	owner, options, r := c.azure(t)
 	if left := resourceGroups(t, c); left != 0 {
-		t.Errorf("%d resource groups are left", left)
+		t.Errorf("%d resource groups are left, want 0", left)
 	}
 	vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
 	if err != nil {
@@ -402,7 +391,7 @@ func destroyed(t *testing.T, c *cloud, outputs stackOutputs) {
 		t.Fatal(err)
 	}
 	if len(deleted.Value) != 1 || *deleted.Value[0].Name != outputs.VaultName {
-		t.Errorf("%d vaults are soft-deleted, want the stack's", len(deleted.Value))
+		t.Errorf("%d vaults are soft-deleted, want only the stack's", len(deleted.Value))
 	}
 	c.down(t)
 	if left := c.processes(); len(left) > 0 {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// killProgram ends a program of the cloud's that has the arguments among its own, and which is started again.
+// killProgram kills one of the cloud's programs, which has the given arguments. The cloud must start it again.
 func (c *cloud) killProgram(t *testing.T, name string, with ...string) {
 	t.Helper()
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
@@ -34,7 +34,8 @@ func (c *cloud) killProgram(t *testing.T, name string, with ...string) {
 	t.Fatalf("there is no %s to kill", name)
 }
 
-// TestStatus_ReportsKilledPrograms of the API server, and of the kubelet where there is one.
+// TestStatus_ReportsKilledPrograms kills the API server, and on a real node the kubelet, the driver and the node
+// itself. It checks that status and logs report each end, and that the cloud starts them again.
 func TestStatus_ReportsKilledPrograms(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -51,7 +52,7 @@ func TestStatus_ReportsKilledPrograms(t *testing.T) {
 	const ready = "aks-keyvault-cluster: ready, provisioning state Succeeded"
 	before := status()
 	if !strings.Contains(before, ready) || strings.Contains(before, "not ready") {
-		t.Fatalf("a cluster that is ready:\n%s", before)
+		t.Fatalf("status of a ready cluster, want %q:\n%s", ready, before)
 	}
 	programs := []string{"kube-apiserver"}
 	if strings.Contains(before, " kubelet ") {
@@ -59,8 +60,8 @@ func TestStatus_ReportsKilledPrograms(t *testing.T) {
 	}
 	for _, program := range programs {
 		c.killProgram(t, program)
-		// It may be back before anybody looks: then its end is told beside it.
-		eventually(t, "the end of "+program+" is seen", func() bool {
+		// It may be back before status looks; status then mentions its end beside it.
+		eventually(t, "status reports the end of "+program, func() bool {
 			for line := range strings.Lines(status()) {
 				if words := strings.Fields(line); len(words) > 0 && words[0] == program {
 					return strings.Contains(line, "not ready: ended") || strings.Contains(line, "ended unexpectedly")
@@ -73,9 +74,9 @@ func TestStatus_ReportsKilledPrograms(t *testing.T) {
 			return strings.Contains(now, ready) && !strings.Contains(now, "not ready")
 		})
 	}
-	if len(programs) > 1 { // all that is on the node ends with its first process, and so does the supervisor
+	if len(programs) > 1 { // everything on the node ends with its first process, also the supervisor
 		c.killProgram(t, "localcloud", "on-node")
-		eventually(t, "the node's end is seen", func() bool {
+		eventually(t, "the log reports the node's end", func() bool {
 			return strings.Contains(show("logs", "aks-keyvault-cluster/supervisor"), "the node's first process ended")
 		})
 		eventually(t, "the node is back", func() bool {
@@ -85,10 +86,10 @@ func TestStatus_ReportsKilledPrograms(t *testing.T) {
 	}
 	for _, name := range append(programs, "supervisor", "etcd") {
 		if show("logs", "aks-keyvault-cluster/"+name) == "" && name != "supervisor" {
-			t.Errorf("%s has said nothing", name)
+			t.Errorf("%s has logged nothing", name)
 		}
 	}
-	if said := show("logs", "aks-keyvault-cluster/supervisor"); !strings.Contains(said, "kube-apiserver ended") {
-		t.Errorf("the supervisor says %q", said)
+	if printed := show("logs", "aks-keyvault-cluster/supervisor"); !strings.Contains(printed, "kube-apiserver ended") {
+		t.Errorf("the supervisor logged %q, want the API server's end", printed)
 	}
 }

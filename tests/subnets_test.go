@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestSubnets_KeepWhatOthersAttach has somebody attach a route table and a network security group to the subnets of a
-// stack, and then the stack change its tags, with a refresh and without.
+// TestSubnets_KeepWhatOthersAttach checks that a stack's subnets keep a route table and a network security group that
+// somebody else attached, when the stack changes tags or an address range, with a refresh and without.
 func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -19,26 +19,27 @@ func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	c.pulumi(t, "preview", "--expect-no-changes")
 
 	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/keyvault-demo"
-	c.attachToSubnets(t, group, c.called(t, "network").ID)
+	c.attachToSubnets(t, group, c.resourceNamed(t, "network").ID)
 	for _, team := range []string{"a", "b", "c"} {
 		if team == "b" {
 			c.pulumi(t, "refresh", "--yes", "--skip-preview")
 		}
 		c.up(t, append(config, "--config", "tags={team: "+team+"}")...)
-		c.wantAttached(t, "the tag "+team, group, c.called(t, "network").ID)
+		c.wantAttached(t, "the tag "+team, group, c.resourceNamed(t, "network").ID)
 		c.pulumi(t, "preview", "--expect-no-changes")
 	}
-	if tags := c.arm(t, http.MethodGet, c.called(t, "network").ID, "2023-06-01", "")["tags"].(map[string]any); tags["team"] != "c" {
-		t.Errorf("the network has the tags %v", tags)
+	network := c.arm(t, http.MethodGet, c.resourceNamed(t, "network").ID, "2023-06-01", "")
+	if team := network["tags"].(map[string]any)["team"]; team != "c" {
+		t.Errorf("the network has the tag team %v, want c", team)
 	}
-	// Another range is set where the subnet is, which has nothing in it then, and after that in the configuration; the state
-	// has seen neither it nor what is attached now.
+	// The empty subnet gets another range in Azure first, and then in the configuration. The state knows neither the range
+	// nor what is attached now.
 	config = append(config, "--config", "vaultPrivateEndpoint={external: true}")
 	c.up(t, append(config, "--config", "tags={team: c}")...)
 	for _, name := range []string{"routeTables/hub", "networkSecurityGroups/policy"} {
 		c.arm(t, http.MethodPut, group+"/providers/Microsoft.Network/"+name+"2", "2023-06-01", `{"location":"eastus"}`)
 	}
-	endpoints := c.called(t, "network").ID + "/subnets/endpoints"
+	endpoints := c.resourceNamed(t, "network").ID + "/subnets/endpoints"
 	subnet := c.arm(t, http.MethodGet, endpoints, "2023-06-01", "")
 	theirs := strings.NewReplacer("10.10.16.0/24", "10.10.16.0/23", "routeTables/hub", "routeTables/hub2",
 		"networkSecurityGroups/policy", "networkSecurityGroups/policy2").Replace(asJSON(t, subnet))
@@ -48,18 +49,19 @@ func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	text := asJSON(t, c.arm(t, http.MethodGet, endpoints, "2023-06-01", ""))
 	for _, part := range []string{"10.10.16.0/23", "routeTables/hub2", "networkSecurityGroups/policy2"} {
 		if !strings.Contains(text, part) {
-			t.Errorf("after another range, the subnet lacks %s: %s", part, text)
+			t.Errorf("after the change of range, the subnet lacks %s: %s", part, text)
 		}
 	}
 	c.pulumi(t, "preview", "--expect-no-changes")
 	c.pulumi(t, "destroy", "--yes", "--skip-preview")
 }
 
-// attachToSubnets attaches a route table and a network security group to both subnets of a network, as somebody does by
-// az, who sends what the subnets have.
+// attachToSubnets attaches a route table and a network security group to both subnets of a network. Like az, it sends
+// back what the subnets have.
 func (c *cloud) attachToSubnets(t *testing.T, group, network string) {
 	t.Helper()
-	table, security := group+"/providers/Microsoft.Network/routeTables/hub", group+"/providers/Microsoft.Network/networkSecurityGroups/policy"
+	table := group + "/providers/Microsoft.Network/routeTables/hub"
+	security := group + "/providers/Microsoft.Network/networkSecurityGroups/policy"
 	c.arm(t, http.MethodPut, table, "2023-06-01", `{"location":"eastus"}`)
 	c.arm(t, http.MethodPut, security, "2023-06-01", `{"location":"eastus"}`)
 	for _, name := range []string{"nodes", "endpoints"} {
@@ -71,12 +73,16 @@ func (c *cloud) attachToSubnets(t *testing.T, group, network string) {
 	}
 }
 
-// wantAttached checks that both are still there, and the service endpoint of the program's own.
+// wantAttached checks that both are still attached, and that the program's service endpoint is there.
 func (c *cloud) wantAttached(t *testing.T, after, group, network string) {
 	t.Helper()
 	for name, endpoint := range map[string]string{"nodes": "Microsoft.KeyVault", "endpoints": ""} {
 		text := asJSON(t, c.arm(t, http.MethodGet, network+"/subnets/"+name, "2023-06-01", ""))
-		for _, part := range []string{group + "/providers/Microsoft.Network/routeTables/hub", group + "/providers/Microsoft.Network/networkSecurityGroups/policy", endpoint} {
+		for _, part := range []string{
+			group + "/providers/Microsoft.Network/routeTables/hub",
+			group + "/providers/Microsoft.Network/networkSecurityGroups/policy",
+			endpoint,
+		} {
 			if !strings.Contains(text, part) {
 				t.Errorf("after %s, %s lacks %s: %s", after, name, part, text)
 			}

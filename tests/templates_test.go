@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
+// TestTemplates_StandAlone checks that each template has what it needs on its own.
 func TestTemplates_StandAlone(t *testing.T) { standAlone(t, "templates") }
 
-// TestTemplates_ComeUp makes a project of each template, as `pulumi new` does, and brings it up.
+// TestTemplates_ComeUp creates a project from the Go template with `pulumi new` and brings it up.
 func TestTemplates_ComeUp(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
@@ -25,7 +26,7 @@ func TestTemplates_ComeUp(t *testing.T) {
 	})
 }
 
-// fromTemplate makes the project from-go of a template, with one value given and one left to its default.
+// fromTemplate creates a project from a template, with one given value and one default.
 func (p *program) fromTemplate(t *testing.T, template string, besides ...string) {
 	t.Helper()
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
@@ -35,7 +36,7 @@ func (p *program) fromTemplate(t *testing.T, template string, besides ...string)
 	p.pulumi(t, p.newOf(template)...)
 }
 
-// newOf is how the engine makes a project of a template.
+// newOf returns the arguments of pulumi that create a project from a template.
 func (p *program) newOf(template string) []string {
 	return []string{
 		"new", filepath.Join(checkout, "templates", template), "--yes", "--dir", p.dir, "--stack", "test",
@@ -43,7 +44,7 @@ func (p *program) newOf(template string) []string {
 	}
 }
 
-// wantTemplate brings up what a template makes, and destroys it.
+// wantTemplate checks the configuration of a project from a template, brings it up and destroys it.
 func (p *program) wantTemplate(t *testing.T) {
 	t.Helper()
 	var configured map[string]struct{ Value string }
@@ -52,17 +53,16 @@ func (p *program) wantTemplate(t *testing.T) {
 	}
 	project := filepath.Base(p.dir)
 	if configured[project+":location"].Value != "eastus" || configured[project+":namespace"].Value != "made" {
-		t.Errorf("the configuration is %v", configured)
+		t.Errorf("the configuration is %v, want location eastus and namespace made", configured)
 	}
 	p.wantGuide(t, "password")
 }
 
-// wantGuide brings up a program with a vault and a cluster of its own, has its pod read a secret of the vault, and
-// destroys it.
+// wantGuide brings up a program with its own vault and cluster, checks that its pod reads a secret, and destroys it.
 func (p *program) wantGuide(t *testing.T, secret string) {
 	t.Helper()
 	groups := resourceGroups(t, p.cloud)
-	p.twice(t)
+	p.upTwice(t)
 	var outputs struct{ VaultID, VaultURI, Kubeconfig, ReadSecretCommand string }
 	if err := json.Unmarshal([]byte(p.pulumi(t, "stack", "output", "--json", "--show-secrets")), &outputs); err != nil {
 		t.Fatal(err)
@@ -70,30 +70,22 @@ func (p *program) wantGuide(t *testing.T, secret string) {
 	grant(t, p.cloud, outputs.VaultID, secretsOfficer)
 	secrets, _ := vaultClients(t, p.cloud, outputs.VaultURI)
 	in := p.inCluster(t, filepath.Join(p.dir, "kubeconfig"), outputs.Kubeconfig)
-	if read := strings.Fields(
-		outputs.ReadSecretCommand,
-	); in.must(
-		t,
-		read[0],
-		read[1:]...) != getSecret(
-		t,
-		secrets,
-		secret,
-	) {
-		t.Error("the pod has another value than the vault")
+	read := strings.Fields(outputs.ReadSecretCommand)
+	if in.mustRun(t, read[0], read[1:]...) != getSecret(t, secrets, secret) {
+		t.Error("the pod does not read the vault's value")
 	}
-	p.goneIn(t, groups)
+	p.destroyIn(t, groups)
 }
 
-// asReleased is the environment in which Go takes the components that a template asks for from this checkout, whether
-// there is a release of it or not. All other modules are on this machine then: the local cloud knows no network.
+// asReleased returns an environment variable that makes Go use this checkout for the components that a template
+// requires, whether or not they are released. It gets all other modules first, because the local cloud has no network.
 func (c *cloud) asReleased(t *testing.T, template string) string {
 	t.Helper()
 	file := filepath.Join(c.home, "programs", "released.mod")
 	source := filepath.Join(checkout, template)
 	content := goMod(t, source)
 	content = append(content, "\nreplace github.com/keyvault-aks/keyvault-aks => "+checkout+"\n"...)
-	sums, err := os.ReadFile(filepath.Join(checkout, "examples", "go-platform", "go.sum")) // which has the same modules
+	sums, err := os.ReadFile(filepath.Join(checkout, "examples", "go-platform", "go.sum")) // the same modules
 	if err := errors.Join(
 		err, os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, content, 0o600),
 		os.WriteFile(strings.TrimSuffix(file, ".mod")+".sum", sums, 0o600),

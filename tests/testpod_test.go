@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestTestPod_FollowsConfiguration changes the mount list under a running pod, and deletes the pod as somebody would.
+// TestTestPod_FollowsConfiguration checks that up replaces the test pod when its mounts change, and only then, and
+// creates it again after somebody deletes it.
 func TestTestPod_FollowsConfiguration(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -19,17 +20,17 @@ func TestTestPod_FollowsConfiguration(t *testing.T) {
 	changed := workloadsWith(t, "dev", "mount: [{type: secret, name: my-secret, alias: renamed}]")
 	c.up(t, "--config", changed)
 	if c.mounted(t, outputs, "renamed") != value {
-		t.Error("the file under its new name has something else")
+		t.Error("the renamed file has another value")
 	}
 	if uid() == before {
-		t.Error("the pod is the one that mounted the files of before")
+		t.Error("the pod was not replaced after its mounts changed")
 	}
 	c.pulumi(t, "preview", "--expect-no-changes")
 
 	before = uid()
 	c.up(t, "--config", changed, "--config", "rotationPollInterval=1m")
 	if uid() != before {
-		t.Error("the pod is another, though it mounts the same")
+		t.Error("the pod was replaced although its mounts did not change")
 	}
 
 	c.kubectl(t, "delete", "pod", "-n", outputs.Namespace, "keyvault-test-pod")
@@ -37,12 +38,12 @@ func TestTestPod_FollowsConfiguration(t *testing.T) {
 		name := urn[strings.LastIndex(urn, "::")+2:]
 		made := op == "create" && name == "keyvault-demo-mount-test-pod"
 		if op != "same" && op != "refresh" && !made {
-			t.Errorf("after somebody deleted the pod, an up with a refresh would %s %s", op, name)
+			t.Errorf("after the pod was deleted, the plan is to %s %s; want only the pod created", op, name)
 		}
 	}
 	c.pulumi(t, "up", "--yes", "--skip-preview", "--refresh")
 	if c.mounted(t, outputs, "renamed") != value {
-		t.Error("the new pod has something else")
+		t.Error("the new pod has another value")
 	}
-	c.isWhole(t)
+	c.wantComplete(t)
 }

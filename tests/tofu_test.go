@@ -15,15 +15,15 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/tests/judges"
 )
 
-// TestJudge_OpenTofuPlansNoChange has OpenTofu with azapi, which read the same specifications as Azure and nothing of
-// ours, make testdata/tofu in a local cloud, look at it, change it and take it down. It runs beside no other test,
-// since the first time it compiles for minutes.
+// TestJudge_OpenTofuPlansNoChange creates, reads, changes and destroys testdata/tofu in a local cloud with OpenTofu and
+// its provider azapi, which has Azure's own specifications and no code of this repository. It does not run in parallel,
+// because the first run compiles for minutes.
 func TestJudge_OpenTofuPlansNoChange(t *testing.T) {
 	ctx := untilEnding(t)
 	tofu, err := judges.OpenTofu(ctx, filepath.Join(checkout, "tests"))
 	switch {
 	case errors.Is(err, judges.ErrUnavailable) && ctx.Err() == nil:
-		t.Skipf("OpenTofu judges nothing here: %v", err)
+		t.Skipf("OpenTofu cannot be built here: %v", err)
 	case err != nil:
 		t.Fatal(err)
 	}
@@ -52,58 +52,40 @@ func TestJudge_OpenTofuPlansNoChange(t *testing.T) {
 
 	run("apply", "-auto-approve", "-no-color")
 	run("plan", "-no-color", "-out=plan")
-	// azapi reads the location that Azure gives a secret or key in a vault, and takes it for one that the configuration
-	// has lost.
+	// azapi reads the location that Azure sets for a secret or key, and plans to remove it.
 	quirk := change{Actions: []string{"delete", "create"}, ReplacePaths: [][]string{{"location"}}}
 	quirk.Before.Location = "westeurope"
-	wantChanges(
-		t,
-		run("show", "-json", "plan"),
-		map[string]change{"azapi_resource.secret": quirk, "azapi_resource.key": quirk},
-	)
+	wantChanges(t, run("show", "-json", "plan"),
+		map[string]change{"azapi_resource.secret": quirk, "azapi_resource.key": quirk})
 
-	// Resource Manager deletes no secrets and keys: they go with their vault.
+	// Resource Manager cannot delete secrets and keys. They go with their vault.
 	run("state", "rm", "azapi_resource.secret", "azapi_resource.key")
-	if out := run(
-		"apply",
-		"-auto-approve",
-		"-no-color",
-		"-var=team=others",
-		"-target=azapi_resource.vault",
-	); !strings.Contains(
-		out,
-		"0 added, 1 changed, 0 destroyed",
-	) {
-		t.Errorf("another tag:\n%s", out)
+	changed := run("apply", "-auto-approve", "-no-color", "-var=team=others", "-target=azapi_resource.vault")
+	if !strings.Contains(changed, "0 added, 1 changed, 0 destroyed") {
+		t.Errorf("apply with another tag, want 1 changed:\n%s", changed)
 	}
 	if out := run("destroy", "-auto-approve", "-no-color", "-var=team=others"); !strings.Contains(out, "6 destroyed") {
-		t.Errorf("destroy:\n%s", out)
+		t.Errorf("destroy, want 6 destroyed:\n%s", out)
 	}
 	seen := &cloud{home: local.Dir, program: local.Command}
 	azure := "https://management.azure.com/subscriptions/" + local.Credentials.SubscriptionID
 	if left := names(t, seen, azure+"/resources?api-version=2022-09-01"); len(left) > 0 {
-		t.Errorf("this is left: %q", left)
+		t.Errorf("destroy left %q", left)
 	}
-	if deleted := names(
-		t,
-		seen,
-		azure+"/providers/Microsoft.KeyVault/deletedVaults?api-version=2023-07-01",
-	); !slices.Equal(
-		deleted,
-		[]string{name},
-	) {
-		t.Errorf("the deleted vaults are %q", deleted)
+	deleted := names(t, seen, azure+"/providers/Microsoft.KeyVault/deletedVaults?api-version=2023-07-01")
+	if !slices.Equal(deleted, []string{name}) {
+		t.Errorf("the deleted vaults are %q, want %q", deleted, name)
 	}
 }
 
-// change is what a plan does to a resource.
+// change is a planned change of a resource.
 type change struct {
 	Actions      []string
 	ReplacePaths [][]string `json:"replace_paths"`
 	Before       struct{ Location string }
 }
 
-// wantChanges compares what a plan, in JSON, does.
+// wantChanges checks the changes in a plan, which is JSON.
 func wantChanges(t *testing.T, plan string, want map[string]change) {
 	t.Helper()
 	var read struct {
@@ -116,7 +98,7 @@ func wantChanges(t *testing.T, plan string, want map[string]change) {
 		t.Fatalf("%v\n%s", err, plan)
 	}
 	if len(read.Changes) != 8 {
-		t.Errorf("the plan knows of %d resources, not of 8", len(read.Changes))
+		t.Errorf("the plan has %d resources, want 8", len(read.Changes))
 	}
 	got := map[string]change{}
 	for _, c := range read.Changes {
@@ -133,7 +115,7 @@ func wantChanges(t *testing.T, plan string, want map[string]change) {
 	}
 }
 
-// names are those of a list of Resource Manager's.
+// names returns the names in a list of Resource Manager.
 func names(t *testing.T, c *cloud, url string) (all []string) {
 	t.Helper()
 	status, content := c.request(t, http.MethodGet, url, "")

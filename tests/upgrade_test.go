@@ -15,8 +15,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestUpgrade_ReplacesNothing brings up the stacks of earlier versions, as tests/programs/replay recorded them, and
-// then this version with its own configuration on the same stacks.
+// TestUpgrade_ReplacesNothing brings up stacks of earlier versions, which tests/programs/replay recorded, and then this
+// version with its own configuration on the same stacks. It must replace and delete nothing.
 func TestUpgrade_ReplacesNothing(t *testing.T) {
 	t.Parallel()
 	for _, earlier := range []struct{ version, stack string }{
@@ -30,7 +30,7 @@ func TestUpgrade_ReplacesNothing(t *testing.T) {
 			c.project = replayProject(t, earlier.version, earlier.stack)
 			_, first := c.up(t, "--stack", earlier.stack, "--no-build", "--node=stand-in", "--show-values")
 			if earlier.stack == "dev" && !strings.Contains(first, "my-secret = ") {
-				t.Error("the pod reads no secret")
+				t.Error("the pod does not read the secret")
 			}
 			before := c.inventory(t)
 			before.wantAllKinds(t)
@@ -39,20 +39,20 @@ func TestUpgrade_ReplacesNothing(t *testing.T) {
 			c.reconfigure(t, earlier.stack)
 			wantNothingReplaced(t, c.plan(t))
 			if t.Failed() {
-				return // the update would delete it
+				return // the update would delete resources
 			}
 			printed, again := c.up(t, "--stack", earlier.stack, "--show-values")
 			wantNothingDeleted(t, printed)
 			before.wantKept(t, c.inventory(t))
 			if again != first {
-				t.Error("the pod reads something else than before")
+				t.Error("the pod reads other values than before")
 			}
 			c.pulumi(t, "preview", "--expect-no-changes")
 		})
 	}
 }
 
-// replayProject makes a folder with the program that replays the stack of an earlier version.
+// replayProject creates a folder with the program that replays the stack of an earlier version.
 func replayProject(t *testing.T, version, stack string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -69,7 +69,7 @@ func replayProject(t *testing.T, version, stack string) string {
 	return dir
 }
 
-// reconfigure gives a stack the configuration of the checkout, as its next up does.
+// reconfigure gives a stack the checkout's configuration, as the next up does.
 func (c *cloud) reconfigure(t *testing.T, stack string) {
 	t.Helper()
 	var next map[string]any
@@ -77,8 +77,8 @@ func (c *cloud) reconfigure(t *testing.T, stack string) {
 	c.changeConfiguration(t, stack, func(file map[string]any) { file["config"] = next["config"] })
 }
 
-// changeConfiguration changes the file of a stack's configuration that the engine reads. The salt of the stack's
-// secrets is in it, too.
+// changeConfiguration changes the configuration file that the engine reads for a stack. It also has the salt of the
+// stack's secrets.
 func (c *cloud) changeConfiguration(t *testing.T, stack string, change func(file map[string]any)) {
 	t.Helper()
 	name := filepath.Join(c.home, localcloudtest.ConfigDir, "Pulumi."+stack+".json")
@@ -94,7 +94,7 @@ func (c *cloud) changeConfiguration(t *testing.T, stack string, change func(file
 	}
 }
 
-// readYAML decodes a file.
+// readYAML decodes a YAML or JSON file.
 func readYAML(t *testing.T, file string, into any) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -106,7 +106,7 @@ func readYAML(t *testing.T, file string, into any) {
 	}
 }
 
-// writeYAML encodes a value into a file.
+// writeYAML writes a value to a YAML file.
 func writeYAML(t *testing.T, file string, value any) {
 	t.Helper()
 	content, err := yaml.Marshal(value)
@@ -118,23 +118,23 @@ func writeYAML(t *testing.T, file string, value any) {
 	}
 }
 
-// wantNothingReplaced fails the test if a plan replaces or deletes something.
+// wantNothingReplaced checks that a plan replaces and deletes nothing.
 func wantNothingReplaced(t *testing.T, plan map[string]string) {
 	t.Helper()
 	for _, urn := range slices.Sorted(maps.Keys(plan)) {
 		if op := plan[urn]; strings.Contains(op, "replace") || strings.Contains(op, "delete") {
-			t.Errorf("%s: %s", op, urn)
+			t.Errorf("the plan for %s is %s", urn, op)
 		}
 	}
 	if len(plan) == 0 {
-		t.Error("there is no plan")
+		t.Error("the plan is empty")
 	}
 }
 
 // counted matches the number of resources with the same operation in the engine's summary of an update.
 var counted = regexp.MustCompile(`(\d+) (\w+)`)
 
-// wantNothingDeleted fails the test if the engine's summary of an update counts anything but what keeps resources.
+// wantNothingDeleted checks that an update's summary has only operations that keep resources.
 func wantNothingDeleted(t *testing.T, printed string) {
 	t.Helper()
 	_, summary, _ := strings.Cut(printed, "\nResources:\n")
@@ -142,7 +142,7 @@ func wantNothingDeleted(t *testing.T, printed string) {
 	t.Logf("the update:\n%s", summary)
 	operations := counted.FindAllStringSubmatch(summary, -1)
 	if len(operations) == 0 {
-		t.Errorf("there is no summary in %s", printed)
+		t.Errorf("up printed no summary: %s", printed)
 	}
 	for _, match := range operations {
 		if !slices.Contains([]string{"created", "imported", "updated", "unchanged", "changes"}, match[2]) {
@@ -151,8 +151,8 @@ func wantNothingDeleted(t *testing.T, printed string) {
 	}
 }
 
-// inventory holds the resources of a stack by kind and id, such as an ARM id or a namespace and name, with what
-// distinguishes each from another one with the same id.
+// inventory has the resources of a stack by kind and id, such as an ARM id or a namespace and name, each with what
+// distinguishes it from another resource with this id.
 type inventory map[string]string
 
 // inventory reads the resources from the stack's state.
@@ -169,7 +169,7 @@ func (c *cloud) inventory(t *testing.T) inventory {
 	return found
 }
 
-// identifying are outputs that change when a resource is made again, or a secret or key gets another version.
+// identifying are outputs that change when a resource is created again, or a secret or key gets another version.
 var identifying = []string{"secretUriWithVersion", "keyUriWithVersion", "clientId", "principalId", "fqdn", "uid"}
 
 // identity returns a resource's identifying outputs.
@@ -188,7 +188,7 @@ func identity(outputs map[string]any) string {
 	return string(text)
 }
 
-// wantAllKinds fails the test if the stack lacks a kind of resource that an upgrade must not lose.
+// wantAllKinds checks that the stack has each kind of resource that an upgrade must keep.
 func (i inventory) wantAllKinds(t *testing.T) {
 	t.Helper()
 	for _, kind := range []string{
@@ -202,14 +202,14 @@ func (i inventory) wantAllKinds(t *testing.T) {
 	}
 }
 
-// wantKept fails the test unless all resources are still there and the same.
+// wantKept checks that all resources are still there and the same.
 func (i inventory) wantKept(t *testing.T, now inventory) {
 	t.Helper()
 	for _, key := range slices.Sorted(maps.Keys(i)) {
 		if is, ok := now[key]; !ok {
 			t.Errorf("%s is gone", key)
 		} else if is != i[key] {
-			t.Errorf("%s is %s, before %s", key, is, i[key])
+			t.Errorf("%s is %s, want %s as before", key, is, i[key])
 		}
 	}
 }

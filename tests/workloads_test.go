@@ -31,8 +31,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestWorkloads_SecondTeamSharesVaultAndCluster brings the dev stack up, and in its vault and its cluster the program programs/workloads,
-// which uses what the program of the repository does not.
+// TestWorkloads_SecondTeamSharesVaultAndCluster brings programs/workloads up with the vault and the cluster of the dev
+// stack. It uses features of the components that the repository's program does not use.
 func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
@@ -45,15 +45,9 @@ func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 	w.certificate, w.key = selfSigned(t)
 	w.bundle = w.pkcs12(t)
 	importCertificate(t, c, first.VaultURI, "issued", w.key+w.certificate, "application/x-pem-file")
-	importCertificate(
-		t,
-		c,
-		first.VaultURI,
-		"issued-bundle",
-		base64.StdEncoding.EncodeToString([]byte(w.bundle)),
-		"application/x-pkcs12",
-	)
-	before := theFirstTeams(t, c, first)
+	importCertificate(t, c, first.VaultURI, "issued-bundle", base64.StdEncoding.EncodeToString([]byte(w.bundle)),
+		"application/x-pkcs12")
+	before := firstStackSnapshot(t, c, first)
 
 	p := newProgram(t, c, "tests/programs/workloads", map[string]string{
 		"vaultId":           first.VaultID,
@@ -74,158 +68,93 @@ func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 	pinned := getSecret(t, secrets, "my-secret")
 	generated := getSecret(t, secrets, "generated")
 
-	t.Run("a second up changes nothing", func(t *testing.T) { p.pulumi(t, "preview", "--expect-no-changes") })
-	t.Run("the vault has what the program says", func(t *testing.T) { w.wantInVault(t, secrets, keys) })
-	t.Run("files are what the vault has", func(t *testing.T) {
+	t.Run("preview", func(t *testing.T) { p.pulumi(t, "preview", "--expect-no-changes") })
+	t.Run("vault", func(t *testing.T) { w.wantInVault(t, secrets, keys) })
+	t.Run("files", func(t *testing.T) {
 		w.wantFiles(t, c, generated)
 		for file, key := range map[string]string{"signer": "signer", "keys/wrapper": "wrapper"} {
 			samePublicKey(t, w.inApp(t, c, "cat", "/mnt/secrets/"+file), keys, key)
 		}
 	})
-	t.Run("files have their modes, and are links that rotation turns", func(t *testing.T) {
-		modes := w.inApp(
-			t,
-			c,
-			"stat",
-			"-L",
-			"-c",
-			"%a",
-			"/mnt/secrets/given",
-			"/mnt/secrets/folder/in folder/generated.txt",
-			"/mnt/secrets/digits",
-		)
+	t.Run("modes and links", func(t *testing.T) {
+		modes := w.inApp(t, c, "stat", "-L", "-c", "%a", "/mnt/secrets/given", "/mnt/secrets/folder/in folder/generated.txt",
+			"/mnt/secrets/digits")
 		if got := strings.Fields(modes); !slices.Equal(got, []string{"644", "444", "400"}) {
-			t.Errorf("the modes are %q", got)
+			t.Errorf("the modes are %q, want 644, 444 and 400", got)
 		}
 		if link := strings.TrimSpace(w.inApp(t, c, "readlink", "/mnt/secrets/given")); link != "..data/given" {
-			t.Errorf("the file is a link to %q", link)
+			t.Errorf("the file is a link to %q, want ..data/given, which a rotation can replace", link)
 		}
-		if _, err := c.run(
-			t,
-			"",
-			"kubectl",
-			"exec",
-			"-n",
-			"team",
-			"deploy/app",
-			"-c",
-			"app",
-			"--",
-			"touch",
-			"/mnt/secrets/new",
-		); err == nil {
-			t.Error("the volume is not read-only")
+		exec := []string{"exec", "-n", "team", "deploy/app", "-c", "app", "--", "touch", "/mnt/secrets/new"}
+		if _, err := c.run(t, "", "kubectl", exec...); err == nil {
+			t.Error("the volume is writable, want it read-only")
 		}
 	})
-	t.Run("only the named containers have the mount", func(t *testing.T) {
-		if _, err := c.run(
-			t,
-			"",
-			"kubectl",
-			"exec",
-			"-n",
-			"team",
-			"deploy/app",
-			"-c",
-			"without",
-			"--",
-			"ls",
-			"/mnt/secrets",
-		); err == nil {
-			t.Error("another container has it")
+	t.Run("container without the mount", func(t *testing.T) {
+		exec := []string{"exec", "-n", "team", "deploy/app", "-c", "without", "--", "ls", "/mnt/secrets"}
+		if _, err := c.run(t, "", "kubectl", exec...); err == nil {
+			t.Error("a container that the program does not name has the mount")
 		}
 	})
-	t.Run("Secrets are copies of files, and variables of Secrets", func(t *testing.T) {
+	t.Run("Secrets and variables", func(t *testing.T) {
 		w.wantSecrets(t, c, w.given, generated)
 		w.wantEnv(t, c, w.given, generated)
 	})
-	t.Run("every kind of workload runs with its mounts", func(t *testing.T) {
-		w.want(
-			t,
-			"the pinned version in the StatefulSet",
-			pinned,
-			c.kubectl(t, "exec", "-n", "team-own", "db-0", "--", "cat", "/mnt/secrets/pinned"),
-		)
-		w.want(
-			t,
-			"the newest version in the Pod",
-			w.given,
-			c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/history/versions/given/0"),
-		)
-		w.want(
-			t,
-			"the second mount of the Pod",
-			pinned,
-			c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/second/my-secret"),
-		)
-		w.want(
-			t,
-			"the Job's end",
-			"1",
-			c.kubectl(t, "get", "job", "-n", "team", "task", "--output=jsonpath={.status.succeeded}"),
-		)
-		w.want(
-			t,
-			"the probe",
-			"1",
-			c.kubectl(t, "get", "deploy", "-n", first.Namespace, "granted", "--output=jsonpath={.status.readyReplicas}"),
-		)
+	t.Run("kinds of workloads", func(t *testing.T) {
+		w.want(t, "the pinned version in the StatefulSet", pinned,
+			c.kubectl(t, "exec", "-n", "team-own", "db-0", "--", "cat", "/mnt/secrets/pinned"))
+		w.want(t, "the newest version in the Pod", w.given,
+			c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/history/versions/given/0"))
+		w.want(t, "the second mount of the Pod", pinned,
+			c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/second/my-secret"))
+		w.want(t, "the Job's number of successes", "1",
+			c.kubectl(t, "get", "job", "-n", "team", "task", "--output=jsonpath={.status.succeeded}"))
+		w.want(t, "the probe's number of ready replicas", "1",
+			c.kubectl(t, "get", "deploy", "-n", first.Namespace, "granted", "--output=jsonpath={.status.readyReplicas}"))
 	})
-	t.Run("accounts and namespaces are as the program says", func(t *testing.T) { w.wantAccounts(t, c, first, p) })
+	t.Run("accounts and namespaces", func(t *testing.T) { w.wantAccounts(t, c, first, p) })
 	rotated := "rotated-" + rand.Text()
-	t.Run("a rotation reaches files and Secrets, and not running variables", func(t *testing.T) {
+	t.Run("rotation", func(t *testing.T) {
 		setSecret(t, secrets, "given", rotated)
 		c.kubectl(t, "exec", "-n", "team", "deploy/app", "-c", "app", "--", "timeout", "60", "sh", "-c",
 			`until [ "$(cat /mnt/secrets/given)" = "$0" ]; do sleep 0.2; done`, rotated)
 		c.kubectl(t, "wait", "-n", "team", "secret/synced", "--timeout=60s",
 			"--for=jsonpath={.data.GIVEN}="+base64.StdEncoding.EncodeToString([]byte(rotated)))
-		w.wantEnv(t, c, w.given, generated)
-		c.kubectl(
-			t,
-			"exec",
-			"-n",
-			"team-own",
-			"db-0",
-			"--",
-			"timeout",
-			"60",
-			"sh",
-			"-c",
-			`until [ "$(cat /mnt/secrets/versions/given/0)" = "$0" ] && [ "$(cat /mnt/secrets/versions/given/1)" = "$1" ]; do sleep 0.2; done`,
-			rotated,
-			w.given,
-		)
+		w.wantEnv(t, c, w.given, generated) // running containers keep their variables
+		const waitForVersions = `cd /mnt/secrets/versions/given
+			until [ "$(cat 0)" = "$0" ] && [ "$(cat 1)" = "$1" ]; do sleep 0.2; done`
+		c.kubectl(t, "exec", "-n", "team-own", "db-0", "--", "timeout", "60", "sh", "-c", waitForVersions, rotated, w.given)
 	})
-	t.Run("other Versions restart the Deployment, and another Rotate makes a value anew", func(t *testing.T) {
+	t.Run("new Versions and Rotate", func(t *testing.T) {
 		started := c.kubectl(t, "get", "pod", "-n", "team", "-l", "app.kubernetes.io/name=app", "--output=name")
 		p.configure(t, map[string]string{"givenVersion": latest(t, secrets, "given"), "rotate": "twice"})
 		p.up(t)
 		again := getSecret(t, secrets, "generated")
 		if again == generated {
-			t.Fatal("the value is the old one")
+			t.Fatal("another Rotate did not generate a new value")
 		}
 		generated = again
 		if c.kubectl(t, "get", "pod", "-n", "team", "-l", "app.kubernetes.io/name=app", "--output=name") == started {
-			t.Error("the pod is the old one")
+			t.Error("another Versions did not restart the Deployment")
 		}
 		w.want(t, "the variable", rotated, w.inApp(t, c, "sh", "-c", `printf %s "$GIVEN"`))
 		w.inApp(t, c, "timeout", "60", "sh", "-c",
 			`until [ "$(cat '/mnt/secrets/folder/in folder/generated.txt')" = "$0" ]; do sleep 0.2; done`, generated)
 		p.pulumi(t, "preview", "--expect-no-changes")
 	})
-	t.Run("no value is in the state, the events or a file", func(t *testing.T) {
+	t.Run("values in state, events and files", func(t *testing.T) {
 		state := p.pulumi(t, "stack", "export")
 		for name, value := range map[string]string{
-			"given": w.given, "generated": generated, "bytes": base64.StdEncoding.EncodeToString([]byte(w.bytes)), "raw bytes": w.bytes,
+			"given": w.given, "generated": generated,
+			"bytes": base64.StdEncoding.EncodeToString([]byte(w.bytes)), "raw bytes": w.bytes,
 			"digits": hex.EncodeToString([]byte(w.digits)), "bundle": base64.StdEncoding.EncodeToString([]byte(w.bundle)),
 			"the key": strings.Split(w.key, "\n")[2],
 		} {
-			if holds([]byte(state), value) || holds(p.said.Bytes(), value) {
+			if containsSecret([]byte(state), value) || containsSecret(p.printed.Bytes(), value) {
 				t.Errorf("%s is in the state or was printed", name)
 			}
 			for _, file := range c.filesWith(t, value, "azure") {
-				// What the program asks for: Secrets, which Kubernetes keeps, and variables, which containerd starts containers
-				// with.
+				// etcd stores the Secrets, and containerd the variables, that the program asks for.
 				synced := slices.Contains([]string{"given", "generated", "the key"}, name)
 				if !synced || !strings.Contains(file, "/etcd/") && !strings.Contains(file, "/containerd/") {
 					t.Errorf("%s is in %s", name, file)
@@ -233,9 +162,9 @@ func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 			}
 		}
 	})
-	t.Run("destroying them leaves what was there before", func(t *testing.T) {
+	t.Run("destroy", func(t *testing.T) {
 		p.pulumi(t, "destroy", "--yes", "--skip-preview", "--json")
-		// What the program has put into a vault that is not its own stays there.
+		// Secrets and keys in an existing vault are retained.
 		getSecret(t, secrets, "given")
 		for pager := secrets.NewListSecretPropertiesPager(nil); pager.More(); {
 			page, err := pager.NextPage(t.Context())
@@ -263,16 +192,16 @@ func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 				}
 			}
 		}
-		if after := theFirstTeams(t, c, first); after != before {
-			t.Errorf("before\n%s\nafter\n%s", before, after)
+		if after := firstStackSnapshot(t, c, first); after != before {
+			t.Errorf("the dev stack changed: now\n%s\nbefore\n%s", after, before)
 		}
 		c.pulumi(t, "refresh", "--yes", "--skip-preview")
 		c.pulumi(t, "preview", "--expect-no-changes")
 	})
-	if t.Failed() { // it would take the logs with it
+	if t.Failed() { // down would remove the logs
 		return
 	}
-	t.Run("a down that finds half of it gone removes the other half", func(t *testing.T) {
+	t.Run("down without the Azure folder", func(t *testing.T) {
 		kill(t, c)
 		if err := os.RemoveAll(filepath.Join(c.home, localcloudtest.AzureDir)); err != nil {
 			t.Fatal(err)
@@ -284,13 +213,13 @@ func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 	})
 }
 
-// workloads are what programs/workloads is given.
+// workloads has the values that programs/workloads is configured with.
 type workloads struct{ given, bytes, digits, bundle, certificate, key string }
 
 func (w *workloads) want(t *testing.T, what, want, got string) {
 	t.Helper()
 	if got != want {
-		t.Errorf("%s is something else than wanted", what)
+		t.Errorf("%s is not as wanted (values are not shown)", what)
 	}
 }
 
@@ -311,14 +240,15 @@ func (w *workloads) wantInVault(t *testing.T, secrets *azsecrets.Client, keys *a
 		t.Fatal(err)
 	}
 	if !regexp.MustCompile(`^[A-Z_-]{48}$`).MatchString(*generated.Value) {
-		t.Error("generated has other characters")
+		t.Error("the generated value does not have 48 upper-case letters, _ and -")
 	}
 	attributes := generated.Attributes
 	if left := time.Until(*attributes.Expires); left < 89*24*time.Hour || left > 90*24*time.Hour {
-		t.Errorf("generated expires in %s", left)
+		t.Errorf("the generated secret expires in %s, want 90 days", left)
 	}
 	if !attributes.NotBefore.Equal(time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)) || !*attributes.Enabled {
-		t.Errorf("generated is valid from %s, enabled %t", attributes.NotBefore, *attributes.Enabled)
+		t.Errorf("the generated secret is valid from %s, enabled: %t; want from 2026-01-01, enabled", attributes.NotBefore,
+			*attributes.Enabled)
 	}
 	if _, err := secrets.GetSecret(t.Context(), "disabled", "", nil); err == nil {
 		t.Error("a disabled secret can be read")
@@ -330,7 +260,8 @@ func (w *workloads) wantInVault(t *testing.T, secrets *azsecrets.Client, keys *a
 	operations := fmt.Sprint(*signer.Key.KeyOps[0], *signer.Key.KeyOps[1], len(signer.Key.KeyOps))
 	if *signer.Key.Crv != azkeys.CurveNameP384 || operations != fmt.Sprint("sign", "verify", 2) ||
 		signer.Attributes.Expires == nil {
-		t.Errorf("signer is %s for %s, expires %v", *signer.Key.Crv, operations, signer.Attributes.Expires)
+		t.Errorf("signer has curve %s, operations %s, expiry %v; want P-384, sign and verify, and an expiry", *signer.Key.Crv,
+			operations, signer.Attributes.Expires)
 	}
 	for name, want := range map[string]string{"signer": "P30D", "wrapper": "P90D"} {
 		policy, err := keys.GetKeyRotationPolicy(t.Context(), name, nil)
@@ -338,7 +269,7 @@ func (w *workloads) wantInVault(t *testing.T, secrets *azsecrets.Client, keys *a
 			t.Fatal(err)
 		}
 		if text, _ := json.Marshal(policy.KeyRotationPolicy); !strings.Contains(string(text), want) {
-			t.Errorf("the rotation of %s is %s", name, text)
+			t.Errorf("the rotation policy of %s is %s, want %s", name, text, want)
 		}
 	}
 	wrapper, err := keys.GetKey(t.Context(), "wrapper", "", nil)
@@ -346,31 +277,35 @@ func (w *workloads) wantInVault(t *testing.T, secrets *azsecrets.Client, keys *a
 		t.Fatal(err)
 	}
 	if bits := len(wrapper.Key.N) * 8; bits != 3072 || *wrapper.Tags["owner"] != "team" {
-		t.Errorf("wrapper has %d bits and the tags %v", bits, wrapper.Tags)
+		t.Errorf("wrapper has %d bits and the tags %v, want 3072 and owner team", bits, wrapper.Tags)
 	}
 }
 
 func (w *workloads) wantFiles(t *testing.T, c *cloud, generated string) {
 	for file, want := range map[string]string{
-		"given": w.given, "folder/in folder/generated.txt": generated, "folder/bytes": w.bytes, "tls/bundle.pfx": w.bundle,
+		"given": w.given, "folder/in folder/generated.txt": generated, "folder/bytes": w.bytes,
+		"tls/bundle.pfx": w.bundle,
 	} {
 		w.want(t, file, want, w.inApp(t, c, "cat", "/mnt/secrets/"+file))
 	}
 	w.wantPEM(t, w.inApp(t, c, "cat", "/mnt/secrets/tls/bundle.pem"))
 	if got := w.inApp(t, c, "cat", "/mnt/secrets/tls/key.pem"); got != w.key+w.certificate {
-		t.Error("the certificate's secret is another")
+		t.Error("tls/key.pem is not the key and the certificate")
 	}
 	if got := w.inApp(t, c, "cat", "/mnt/secrets/tls/cert.pem"); !samePEM(got, w.certificate) {
-		t.Error("the certificate is another")
+		t.Error("tls/cert.pem is not the certificate")
 	}
 	files := w.inApp(t, c, "sh", "-c", "cd /mnt/secrets && find . -follow -type f ! -path './..*' | sort")
-	want := "./digits\n./folder/bytes\n./folder/in folder/generated.txt\n./given\n./keys/wrapper\n./signer\n./tls/bundle.pem\n./tls/bundle.pfx\n./tls/cert.pem\n./tls/key.pem\n"
+	want := strings.Join([]string{
+		"./digits", "./folder/bytes", "./folder/in folder/generated.txt", "./given", "./keys/wrapper", "./signer",
+		"./tls/bundle.pem", "./tls/bundle.pfx", "./tls/cert.pem", "./tls/key.pem", "",
+	}, "\n")
 	if files != want {
-		t.Errorf("the files are\n%s", files)
+		t.Errorf("the files are\n%s\nwant\n%s", files, want)
 	}
 }
 
-// pkcs12 are the certificate and its key as Key Vault keeps a certificate that it has made.
+// pkcs12 returns the certificate and its key as Key Vault stores certificates that it created.
 func (w *workloads) pkcs12(t *testing.T) string {
 	t.Helper()
 	key, _ := pem.Decode([]byte(w.key))
@@ -390,15 +325,15 @@ func (w *workloads) pkcs12(t *testing.T) string {
 	return string(bundle)
 }
 
-// wantPEM looks for the certificate and its key in a file.
+// wantPEM checks that a file has the certificate and its key in PEM.
 func (w *workloads) wantPEM(t *testing.T, file string) {
 	t.Helper()
 	of, err := tls.X509KeyPair([]byte(file), []byte(file))
 	if err != nil {
-		t.Fatalf("the PKCS #12 does not become PEM: %v", err)
+		t.Fatalf("the PKCS #12 secret is not mounted as PEM: %v", err)
 	}
 	if certificate, _ := pem.Decode([]byte(w.certificate)); !slices.Equal(of.Certificate[0], certificate.Bytes) {
-		t.Error("the certificate of the PKCS #12 is another")
+		t.Error("the PKCS #12 secret is mounted with another certificate")
 	}
 }
 
@@ -419,14 +354,15 @@ func (w *workloads) wantSecrets(t *testing.T, c *cloud, given, generated string)
 	w.want(t, "generated of the Secret", generated, string(synced.Data["generated"]))
 	if synced.Type != "Opaque" || len(synced.Data) != 2 || synced.Metadata.Labels["owner"] != "team" ||
 		synced.Metadata.Annotations["example.com/note"] != "a copy" {
-		t.Errorf("the Secret is %s with %d keys, %v", synced.Type, len(synced.Data), synced.Metadata)
+		t.Errorf("the Secret has type %s, %d keys and %v; want Opaque, 2 keys, and the label and annotation", synced.Type,
+			len(synced.Data), synced.Metadata)
 	}
 	block, _ := pem.Decode(web.Data["tls.key"])
 	if web.Type != "kubernetes.io/tls" || !samePEM(string(web.Data["tls.crt"]), w.certificate) || block == nil {
-		t.Fatal("the Secret for TLS is another")
+		t.Fatal("the TLS Secret has another type or certificate, or no key")
 	}
 	if _, err := parseKey(block); err != nil {
-		t.Errorf("the key of the Secret for TLS: %v", err)
+		t.Errorf("parsing the key of the TLS Secret: %v", err)
 	}
 }
 
@@ -440,39 +376,30 @@ func (w *workloads) wantAccounts(t *testing.T, c *cloud, first stackOutputs, p *
 	p.outputs(t, &outputs)
 	if outputs.SharedClientID != first.ClientID || outputs.OwnClientID == first.ClientID ||
 		outputs.ClusterName != first.ClusterName || outputs.VaultURI != first.VaultURI {
-		t.Errorf("the outputs are %+v, of the first stack %v", outputs, first)
+		t.Errorf("the outputs are %+v, want the cluster, vault and shared identity of %v", outputs, first)
 	}
 	w.want(t, "the namespace's labels", "restricted second", c.kubectl(t, "get", "namespace", "team",
 		`--output=jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce} {.metadata.labels.team}`))
-	w.want(t, "the account", "worker team "+first.ClientID, c.kubectl(
-		t,
-		"get",
-		"serviceaccount",
-		"-n",
-		"team",
-		"worker",
-		`--output=jsonpath={.metadata.labels.role} {.metadata.annotations.example\.com/owner} {.metadata.annotations.azure\.workload\.identity/client-id}`,
-	))
-	w.want(
-		t,
-		"the existing account",
-		"",
-		c.kubectl(t, "get", "serviceaccount", "-n", first.Namespace, "default", "--output=jsonpath={.metadata.annotations}"),
-	)
+	w.want(t, "the account's metadata", "worker team "+first.ClientID, c.kubectl(t, "get", "serviceaccount",
+		"-n", "team", "worker", `--output=jsonpath={.metadata.labels.role} {.metadata.annotations.example\.com/owner} `+
+			`{.metadata.annotations.azure\.workload\.identity/client-id}`))
+	w.want(t, "the existing account", "",
+		c.kubectl(t, "get", "serviceaccount", "-n", first.Namespace, "default", "--output=jsonpath={.metadata.annotations}"))
 	credentials := credentialsOf(t, c, identityOf(t, c, first.ClientID))
 	for _, want := range []string{
-		first.IssuerURL + " system:serviceaccount:team:worker", "https://issuer.example/other/ system:serviceaccount:team:worker",
+		first.IssuerURL + " system:serviceaccount:team:worker",
+		"https://issuer.example/other/ system:serviceaccount:team:worker",
 		first.IssuerURL + " system:serviceaccount:" + first.Namespace + ":default",
 		"https://issuer.example/other/ system:serviceaccount:" + first.Namespace + ":default",
 	} {
 		if !slices.Contains(credentials, want) {
-			t.Errorf("there is no credential %s in %q", want, credentials)
+			t.Errorf("the credentials are %q, want %s among them", credentials, want)
 		}
 	}
 }
 
-// theFirstTeams is all that the first stack has and the second might touch.
-func theFirstTeams(t *testing.T, c *cloud, first stackOutputs) string {
+// firstStackSnapshot returns everything of the first stack that a second stack might change.
+func firstStackSnapshot(t *testing.T, c *cloud, first stackOutputs) string {
 	t.Helper()
 	owner, options, r := c.azure(t)
 	var all []string
@@ -512,17 +439,11 @@ func theFirstTeams(t *testing.T, c *cloud, first stackOutputs) string {
 	all = append(all, credentialsOf(t, c, identityOf(t, c, first.ClientID))...)
 	slices.Sort(all)
 	return strings.Join(all, "\n") + "\n" + c.kubectl(t, "get", "namespaces", "--output=name") + podStart(t, c, first) +
-		c.kubectl(
-			t,
-			"get",
-			"serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,secrets,deployments",
-			"-n",
-			first.Namespace,
-			"--output=name",
-		)
+		c.kubectl(t, "get", "serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,secrets,deployments", "-n",
+			first.Namespace, "--output=name")
 }
 
-// identityOf is the ARM id of the identity with this client id.
+// identityOf returns the ARM id of the identity with a client id.
 func identityOf(t *testing.T, c *cloud, clientID string) string {
 	t.Helper()
 	owner, options, r := c.azure(t)
@@ -541,19 +462,16 @@ func identityOf(t *testing.T, c *cloud, clientID string) string {
 			}
 		}
 	}
-	t.Fatalf("there is no identity with the client id %s", clientID)
+	t.Fatalf("no identity has the client id %s", clientID)
 	return ""
 }
 
-// credentialsOf are whom an identity trusts: issuers and subjects.
+// credentialsOf returns issuer and subject of each credential of an identity.
 func credentialsOf(t *testing.T, c *cloud, id string) []string {
 	t.Helper()
 	owner, options, r := c.azure(t)
-	credentials, err := armmsi.NewFederatedIdentityCredentialsClient(
-		r.Credentials.SubscriptionID,
-		owner,
-		armOptions(options),
-	)
+	credentials, err := armmsi.NewFederatedIdentityCredentialsClient(r.Credentials.SubscriptionID, owner,
+		armOptions(options))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -570,7 +488,7 @@ func credentialsOf(t *testing.T, c *cloud, id string) []string {
 	return all
 }
 
-// latest is the id of a secret's latest version.
+// latest returns a secret's latest version.
 func latest(t *testing.T, secrets *azsecrets.Client, name string) string {
 	t.Helper()
 	secret, err := secrets.GetSecret(t.Context(), name, "", nil)
@@ -580,7 +498,7 @@ func latest(t *testing.T, secrets *azsecrets.Client, name string) string {
 	return secret.ID.Version()
 }
 
-// selfSigned is a certificate and its key, both in PEM.
+// selfSigned returns a new certificate and its key, both in PEM.
 func selfSigned(t *testing.T) (certificate, key string) {
 	t.Helper()
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -616,7 +534,7 @@ func samePEM(a, b string) bool {
 	return one != nil && other != nil && one.Type == other.Type && slices.Equal(one.Bytes, other.Bytes)
 }
 
-// samePublicKey holds a file against the key in the vault.
+// samePublicKey checks that a file has the public half of a key in the vault.
 func samePublicKey(t *testing.T, inPod string, keys *azkeys.Client, name string) {
 	t.Helper()
 	inVault, err := keys.GetKey(t.Context(), name, "", nil)
@@ -624,16 +542,18 @@ func samePublicKey(t *testing.T, inPod string, keys *azkeys.Client, name string)
 		t.Fatal(err)
 	}
 	if !samePEM(inPod, string(publicPEM(t, inVault.Key))) {
-		t.Errorf("%s in the pod is another key than the vault's", name)
+		t.Errorf("the file of %s is not the public half of the vault's key", name)
 	}
 }
 
-// publicPEM is the public half of a key of the vault.
+// publicPEM returns the public half of a key in the vault.
 func publicPEM(t *testing.T, k *azkeys.JSONWebKey) []byte {
 	t.Helper()
 	var public any = &rsa.PublicKey{N: new(big.Int).SetBytes(k.N), E: int(new(big.Int).SetBytes(k.E).Int64())}
 	if k.Crv != nil {
-		curve := map[azkeys.CurveName]elliptic.Curve{azkeys.CurveNameP256: elliptic.P256(), azkeys.CurveNameP384: elliptic.P384()}[*k.Crv]
+		curve := map[azkeys.CurveName]elliptic.Curve{
+			azkeys.CurveNameP256: elliptic.P256(), azkeys.CurveNameP384: elliptic.P384(),
+		}[*k.Crv]
 		point, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, k.X, k.Y))
 		if err != nil {
 			t.Fatal(err)

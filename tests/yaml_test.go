@@ -11,7 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// directProgram uses the plugins directly: a vault with a secret that random has made, and a role on it.
+// directProgram uses the plugins directly: a vault with a generated secret, and a role on it.
 const directProgram = `name: directly
 runtime: yaml
 variables:
@@ -62,10 +62,11 @@ outputs:
   value: ${value.result}
 `
 
-// TestYAML_UsesStandInPlugins from an update to one that changes nothing, with what is unknown named beforehand.
+// TestYAML_UsesStandInPlugins checks that a YAML program works with the stand-in plugins, and that up names unknown
+// types, and a preview an invalid value, before anything is created.
 func TestYAML_UsesStandInPlugins(t *testing.T) {
 	t.Parallel()
-	project := t.TempDir() // before the cloud, whose end needs it
+	project := t.TempDir() // before newCloud, whose clean-up needs it
 	c := newCloud(t)
 	c.project = project
 	write := func(program string) {
@@ -73,29 +74,23 @@ func TestYAML_UsesStandInPlugins(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(
-		strings.Replace(
-			directProgram,
-			"outputs:\n",
-			`  hsm: {type: "azure-native:keyvault:ManagedHsm", options: {version: 2.92.0}}
+	const unknownTypes = `
+  hsm: {type: "azure-native:keyvault:ManagedHsm", options: {version: 2.92.0}}
   old: {type: "azure-native:keyvault/v20200101:Vault", options: {version: 2.92.0}}
   pet: {type: "random:RandomPet"}
-outputs:
-`,
-			1,
-		),
-	)
+`
+	write(strings.Replace(directProgram, "\noutputs:\n", unknownTypes+"outputs:\n", 1))
 	printed, _, err := c.tryUp(t, "--node=stand-in")
 	if err == nil {
-		t.Error("unknown types come up")
+		t.Error("up succeeds with unknown types")
 	}
 	for _, unknown := range []string{"keyvault:ManagedHsm", "keyvault/v20200101:Vault", "random:RandomPet"} {
 		if !strings.Contains(printed, unknown) {
-			t.Errorf("%s is not named", unknown)
+			t.Errorf("up does not name the unknown type %s", unknown)
 		}
 	}
 	if resourceGroups(t, c) != 0 {
-		t.Error("something was made before unknown types were named")
+		t.Error("up created a resource group before it named unknown types")
 	}
 
 	write(directProgram)
@@ -103,34 +98,28 @@ outputs:
 	uri, value := c.pulumi(t, "stack", "output", "uri"), c.pulumi(t, "stack", "output", "value", "--show-secrets")
 	secrets, _ := vaultClients(t, c, strings.TrimSpace(uri))
 	if getSecret(t, secrets, "one") != strings.TrimSpace(value) {
-		t.Error("the vault has another value than the stack")
+		t.Error("the vault does not have the stack's value")
 	}
 	if shown := c.pulumi(t, "stack", "output", "value"); !strings.Contains(shown, "[secret]") {
-		t.Error("the value is no secret")
+		t.Error("the output value is not secret")
 	}
 	c.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 
-	// A preview refuses what the types' descriptions do not allow, at any depth, before anything is asked of Azure.
+	// A preview rejects nested values that the types' descriptions do not allow, before any request to Azure.
 	write(strings.Replace(directProgram, "tenantId: ${me.tenantId}", "tenantId: short", 1))
-	if out, err := c.run(
-		t,
-		"",
-		"pulumi",
-		"preview",
-		"--non-interactive",
-	); err == nil ||
+	if out, err := c.run(t, "", "pulumi", "preview", "--non-interactive"); err == nil ||
 		!strings.Contains(err.Error(), "properties.tenantId") {
-		t.Errorf("a preview does not refuse a value: %v\n%s", err, out)
+		t.Errorf("preview with a short tenantId: got %v, want an error that names properties.tenantId\n%s", err, out)
 	}
 	write(directProgram)
 	c.down(t)
 }
 
-// TestUp_ContinuesPastUnknownCreation has the state of a run that was killed while it created what the local
-// cloud does not know: it is named, and hinders neither up nor down.
+// TestUp_ContinuesPastUnknownCreation checks that up and down name a pending creation of a type that the local cloud
+// does not know, and continue.
 func TestUp_ContinuesPastUnknownCreation(t *testing.T) {
 	t.Parallel()
-	project := t.TempDir() // before the cloud, whose end needs it
+	project := t.TempDir() // before newCloud, whose clean-up needs it
 	c := newCloud(t)
 	c.project = project
 	program := "{name: pending, runtime: yaml, resources: {one: {type: 'random:RandomId', properties: {byteLength: 4}}}}"
@@ -138,7 +127,7 @@ func TestUp_ContinuesPastUnknownCreation(t *testing.T) {
 		t.Fatal(err)
 	}
 	const urn = "urn:pulumi:dev::pending::azure-native:compute/v20240701:VirtualMachine::vm"
-	killed := func() { // `pulumi stack import` leaves out what is pending
+	killed := func() { // edits the file, because `pulumi stack import` drops pending operations
 		file := filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "stacks", "pending", "dev.json")
 		content, err := os.ReadFile(file)
 		if err != nil {
@@ -164,14 +153,14 @@ func TestUp_ContinuesPastUnknownCreation(t *testing.T) {
 	c.up(t, "--node=stand-in")
 	killed()
 	if printed, _ := c.up(t); !strings.Contains(printed, urn) {
-		t.Errorf("what nobody can look for is not named:\n%s", printed)
+		t.Errorf("up does not name the pending creation of an unknown type:\n%s", printed)
 	}
 	if printed, _ := c.up(t); strings.Contains(printed, urn) {
-		t.Errorf("it is pending still:\n%s", printed)
+		t.Errorf("the second up still names the pending creation:\n%s", printed)
 	}
 	killed()
 	out, err := c.command(t, "down").CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte(urn)) || bytes.Contains(out, []byte("could not be destroyed")) {
-		t.Errorf("down: %v\n%s", err, out)
+		t.Errorf("down: got %v, want success, and the pending creation named\n%s", err, out)
 	}
 }

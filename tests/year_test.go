@@ -16,8 +16,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
 
-// readFiles reads files again and again, and says what it has read of which whenever that is something else than before.
-// It ends when one that was there is not.
+// readFiles is a script that reads files in a loop and prints checksum and name of each that changed. It ends when a
+// file disappears.
 const readFiles = `
 cd /mnt/secrets
 while :; do
@@ -31,20 +31,20 @@ while :; do
 	done
 done`
 
-// year is the program programs/year, whose clock the test sets.
+// year is programs/year, whose clock the test sets.
 type year struct {
 	*program
 	secrets *azsecrets.Client
 	begin   time.Time
 
 	mu   sync.Mutex
-	read map[string][]string // digests of what a pod has read, by file
-	want map[string][]string
+	read map[string][]string // by file: digests of all contents that a pod has read
+	want map[string][]string // by file: digests that the pod must read
 }
 
-// TestRotateEvery_RotatesThroughAYear moves the components' clock through a year, in which values rotate when they are due,
-// others write another and renew a certificate, and a pod reads all of them without a pause. The clock is of the program
-// alone: it decides what is due, and neither engine nor vault nor driver go by it.
+// TestRotateEvery_RotatesThroughAYear moves the components' clock through a year. Values rotate when they are due,
+// others write a value and renew a certificate, and a pod reads everything without a pause. Only the program, which
+// decides what is due, uses this clock.
 func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
@@ -74,20 +74,25 @@ func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 	made := map[string]int{"monthly": 1, "quarterly": 1}
 	for _, month := range []struct {
 		month     int
-		late      time.Duration // how long after a value was due the update comes
+		late      time.Duration // time from when a value is due to the update
 		rotates   []string
 		previewed bool
-		refused   bool // the first update makes the value, and cannot write it
+		refused   bool // the first update generates the value but cannot write it
 		others    func()
 	}{
 		{month: 1, rotates: []string{"monthly"}, previewed: true},
 		{month: 2, late: 31 * time.Hour, rotates: []string{"monthly"}},
-		{month: 3, late: time.Hour, rotates: []string{"monthly", "quarterly"}, others: func() { setSecret(t, secrets, "theirs", "others' second") }},
+		{month: 3, late: time.Hour, rotates: []string{"monthly", "quarterly"}, others: func() {
+			setSecret(t, secrets, "theirs", "others' second")
+		}},
 		{month: 4, late: 20 * 24 * time.Hour, rotates: []string{"monthly"}},
-		{month: 5, rotates: []string{"monthly"}, others: func() { web.renew(t) }}, // ten days after the one before, when it is due
-		{month: 8, late: time.Minute, rotates: []string{"monthly", "quarterly"}},  // nobody was there for three months
+		{month: 5, rotates: []string{"monthly"}, others: func() { web.renew(t) }}, // ten days after the previous update
+		{month: 8, late: time.Minute, rotates: []string{"monthly", "quarterly"}},  // three months without an update
 		{month: 9, rotates: []string{"monthly", "quarterly"}, previewed: true},
-		{month: 10, late: 3 * time.Hour, rotates: []string{"monthly"}, others: func() { web.renew(t); setSecret(t, secrets, "theirs", "others' third") }},
+		{month: 10, late: 3 * time.Hour, rotates: []string{"monthly"}, others: func() {
+			web.renew(t)
+			setSecret(t, secrets, "theirs", "others' third")
+		}},
 		{month: 11, late: 24 * time.Hour, rotates: []string{"monthly"}, refused: true},
 		{month: 12, rotates: []string{"monthly", "quarterly"}, previewed: true},
 	} {
@@ -107,17 +112,12 @@ func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 		if month.refused {
 			lock := first.VaultID + "/providers/Microsoft.Authorization/locks/theirs"
 			y.arm(t, http.MethodPut, lock, "2020-05-01", `{"properties": {"level": "ReadOnly"}}`)
-			if said, err := y.tryPulumi(
-				t,
-				"up",
-				"--yes",
-				"--skip-preview",
-			); err == nil ||
-				!strings.Contains(err.Error(), "ScopeLocked") {
-				t.Errorf("an update into a vault that is read-only ends with %v:\n%s", err, said)
+			printed, err := y.tryPulumi(t, "up", "--yes", "--skip-preview")
+			if err == nil || !strings.Contains(err.Error(), "ScopeLocked") {
+				t.Errorf("up with a read-only vault: got %v, want ScopeLocked\n%s", err, printed)
 			}
 			if getSecret(t, secrets, "monthly") != values["monthly"] {
-				t.Error("the vault has a value that nobody wrote")
+				t.Error("the read-only vault has a new value")
 			}
 			y.arm(t, http.MethodDelete, lock, "2020-05-01", "")
 		}
@@ -125,7 +125,7 @@ func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 		for name, before := range values {
 			value, rotates := getSecret(t, secrets, name), slices.Contains(month.rotates, name)
 			if rotated := value != before; rotated != rotates {
-				t.Errorf("in %s %s has rotated: %t", what, name, rotated)
+				t.Errorf("in %s %s has rotated: %t, want %t", what, name, rotated, rotates)
 			}
 			values[name] = value
 			if rotates {
@@ -139,38 +139,28 @@ func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 		y.wantExpiry(t, due)
 	}
 	y.pulumi(t, "up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
-	revision := y.kubectl(
-		t,
-		"get",
-		"deployment",
-		"-n",
-		"year",
-		"variable",
-		`--output=jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}`,
-	)
+	revision := y.kubectl(t, "get", "deployment", "-n", "year", "variable",
+		`--output=jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}`)
 	if revision != strconv.Itoa(made["quarterly"]) {
-		t.Errorf("the pods with the variable are of revision %s after %d values", revision, made["quarterly"])
+		t.Errorf("the Deployment with the variable has revision %s, want %d as many as values", revision, made["quarterly"])
 	}
 	if value := getSecret(t, secrets, "theirs"); value != "others' third" {
-		t.Errorf("what others wrote is now %q", value)
+		t.Errorf("the value that others wrote is now %q", value)
 	}
 
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if len(y.read["monthly/0"]) != made["monthly"] || len(y.read["tls.pem"]) != web.versions {
-		t.Errorf(
-			"the pod has read %d values of the month and %d certificates",
-			len(y.read["monthly/0"]),
-			len(y.read["tls.pem"]),
-		)
+		t.Errorf("the pod has read %d values of monthly and %d certificates, want %d and %d", len(y.read["monthly/0"]),
+			len(y.read["tls.pem"]), made["monthly"], web.versions)
 	}
 	for file, want := range y.want {
 		if !slices.Equal(y.read[file], want) {
-			t.Errorf("of %s the pod has read %q, want each value once and whole, in their order: %q", file, y.read[file], want)
+			t.Errorf("from %s the pod has read %q, want each whole value once, in order: %q", file, y.read[file], want)
 		}
 	}
 	if want := y.want["monthly/0"]; !slices.Equal(y.read["monthly/1"], want[:len(want)-1]) {
-		t.Errorf("as the value of before the pod has read %q of %q", y.read["monthly/1"], want)
+		t.Errorf("as the previous value the pod has read %q, want %q", y.read["monthly/1"], want[:len(want)-1])
 	}
 }
 
@@ -179,7 +169,7 @@ func (y *year) at(clock time.Time) {
 	y.besides = []string{"CLOCK=" + clock.Format(time.RFC3339)}
 }
 
-// startReader has a pod read the files until the test ends, without ever starting again.
+// startReader starts a pod that reads the files until the test ends.
 func (y *year) startReader(t *testing.T) {
 	t.Helper()
 	var outputs struct{ Class string }
@@ -198,7 +188,7 @@ func (y *year) startReader(t *testing.T) {
 	}()
 }
 
-// follows waits until everybody has what the vault has: the pod that reads, what the driver copies, and the variable.
+// follows waits until the reading pod, the synced Secrets and the variable have the vault's values.
 func (y *year) follows(t *testing.T, when string, web *certificate) {
 	t.Helper()
 	for file, name := range map[string]string{"monthly/0": "monthly", "quarterly": "quarterly", "theirs": "theirs"} {
@@ -211,10 +201,8 @@ func (y *year) follows(t *testing.T, when string, web *certificate) {
 	})
 	y.has(t, when, "tls.pem", digest(read))
 	secret := func(name string) (data map[string][]byte) {
-		if err := json.Unmarshal(
-			[]byte(y.kubectl(t, "get", "secret", "-n", "year", name, "--output=jsonpath={.data}")),
-			&data,
-		); err != nil {
+		text := y.kubectl(t, "get", "secret", "-n", "year", name, "--output=jsonpath={.data}")
+		if err := json.Unmarshal([]byte(text), &data); err != nil {
 			t.Fatal(err)
 		}
 		return data
@@ -225,19 +213,19 @@ func (y *year) follows(t *testing.T, when string, web *certificate) {
 	})
 	value := getSecret(t, y.secrets, "quarterly")
 	eventually(t, when+" the Secret has the value", func() bool { return string(secret("quarterly")["value"]) == value })
-	eventually(t, when+" the variable has the value", func() bool { // nothing where the pod goes away meanwhile
+	eventually(t, when+" the variable has the value", func() bool { // no logs while the pod is being replaced
 		logged, _ := y.run(t, "", "kubectl", "logs", "-n", "year", "deploy/variable")
 		return logged == digest(value)+"  -\n"
 	})
 }
 
-// has waits until the pod has read in a file what has the digest.
+// has waits until the pod has read a content with the digest from a file.
 func (y *year) has(t *testing.T, when, file, sum string) {
 	t.Helper()
 	if want := y.want[file]; len(want) == 0 || want[len(want)-1] != sum {
 		y.want[file] = append(want, sum)
 	}
-	eventually(t, when+" the pod reads what is new in "+file, func() bool {
+	eventually(t, when+" the pod reads the new value of "+file, func() bool {
 		y.mu.Lock()
 		defer y.mu.Unlock()
 		read := y.read[file]
@@ -250,7 +238,7 @@ func digest(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// wantPlan looks at what a preview says: the values that rotate, and whoever restarts with them.
+// wantPlan checks that a preview plans to rotate the given values and nothing else.
 func (y *year) wantPlan(t *testing.T, rotates []string) {
 	t.Helper()
 	var preview struct {
@@ -264,16 +252,16 @@ func (y *year) wantPlan(t *testing.T, rotates []string) {
 	for _, step := range preview.Steps {
 		planned[nameOf(step.URN)] = planned[nameOf(step.URN)] || step.Op != "same"
 	}
-	// It does not know which of the versions will be another, and so not that nobody restarts.
+	// A preview cannot know the new versions, and so not that these do not restart.
 	delete(planned, "mount-probe")
 	delete(planned, "variable")
 	maps.DeleteFunc(planned, func(_ string, changes bool) bool { return !changes })
 	want := map[string]bool{}
 	for _, name := range rotates {
 		want["vault-value-"+name], want["vault-secret-"+name] = true, true
-		said := func(d struct{ Message string }) bool { return strings.Contains(d.Message, "the secret "+name+" ") }
-		if !slices.ContainsFunc(preview.Diagnostics, said) {
-			t.Errorf("the preview does not say when %s rotates next: %v", name, preview.Diagnostics)
+		announces := func(d struct{ Message string }) bool { return strings.Contains(d.Message, "the secret "+name+" ") }
+		if !slices.ContainsFunc(preview.Diagnostics, announces) {
+			t.Errorf("the preview does not announce the rotation of %s: %v", name, preview.Diagnostics)
 		}
 	}
 	if !maps.Equal(planned, want) {
@@ -281,7 +269,7 @@ func (y *year) wantPlan(t *testing.T, rotates []string) {
 	}
 }
 
-// versions is how many a secret has.
+// versions returns the number of a secret's versions.
 func (y *year) versions(t *testing.T, name string) (n int) {
 	t.Helper()
 	for pager := y.secrets.NewListSecretPropertiesVersionsPager(name, nil); pager.More(); {
@@ -294,7 +282,7 @@ func (y *year) versions(t *testing.T, name string) (n int) {
 	return n
 }
 
-// wantExpiry looks whether the month's value expires six weeks after it was due.
+// wantExpiry checks that the value of monthly expires six weeks after it was due.
 func (y *year) wantExpiry(t *testing.T, due time.Time) {
 	t.Helper()
 	secret, err := y.secrets.GetSecret(t.Context(), "monthly", "", nil)
@@ -302,35 +290,33 @@ func (y *year) wantExpiry(t *testing.T, due time.Time) {
 		t.Fatal(err)
 	}
 	if expires := secret.Attributes.Expires; expires == nil || !expires.Equal(due.AddDate(0, 0, 42)) {
-		t.Errorf("the value that was due on %s expires on %v", due, expires)
+		t.Errorf("the value due on %s expires on %v, want %s", due, expires, due.AddDate(0, 0, 42))
 	}
 }
 
-// TestRotateEvery_KeepsExistingValue gives a secret RotateEvery, and takes it away again, before a value is due.
+// TestRotateEvery_KeepsExistingValue checks that adding, changing and removing RotateEvery keeps the value until it is
+// due.
 func TestRotateEvery_KeepsExistingValue(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")
-	v := newVaults(
-		t,
-		c,
-		map[string]string{
-			"secrets": `[{"name": "plain", "generate": {}}, {"name": "turned", "generate": {}, "rotate": "1"}]`,
-		},
-	)
+	const without = `[{"name": "plain", "generate": {}}, {"name": "turned", "generate": {}, "rotate": "1"}]`
+	v := newVaults(t, c, map[string]string{"secrets": without})
 	v.up(t)
 	id, secrets, _ := v.vault(t)
 	grant(t, c, id, secretsOfficer)
 	values := map[string]string{"plain": getSecret(t, secrets, "plain"), "turned": getSecret(t, secrets, "turned")}
 	for _, list := range []string{
-		`[{"name": "plain", "generate": {}, "rotateEvery": "P30D"}, {"name": "turned", "generate": {}, "rotate": "1", "rotateEvery": "PT1H"}]`,
-		`[{"name": "plain", "generate": {}, "rotateEvery": "P1Y"}, {"name": "turned", "generate": {}, "rotate": "1", "rotateEvery": "P1D"}]`,
-		`[{"name": "plain", "generate": {}}, {"name": "turned", "generate": {}, "rotate": "1"}]`,
+		`[{"name": "plain", "generate": {}, "rotateEvery": "P30D"},
+			{"name": "turned", "generate": {}, "rotate": "1", "rotateEvery": "PT1H"}]`,
+		`[{"name": "plain", "generate": {}, "rotateEvery": "P1Y"},
+			{"name": "turned", "generate": {}, "rotate": "1", "rotateEvery": "P1D"}]`,
+		without,
 	} {
-		v.is(t, list, "[]")
-		for name, op := range v.ops(t) {
+		v.setLists(t, list, "[]")
+		for name, op := range v.changes(t) {
 			if !strings.HasPrefix(name, "vault-rotation-") {
-				t.Errorf("with %s it would %s %s", list, op, name)
+				t.Errorf("with %s the plan for %s is %s, want nothing", list, name, op)
 			}
 		}
 		v.up(t)

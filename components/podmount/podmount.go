@@ -111,7 +111,7 @@ func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray
 
 // Add adds a mount to a pod spec, of a Pod or of the template of a Deployment, StatefulSet or Job. It adds the volume,
 // and mounts it under an absolute path in the named containers and init containers, or in all of them if none is named.
-// A spec without a service account gets that of the mount's arguments, if any. You can call Add again for other
+// If the spec has no service account, Add sets the mount's ServiceAccountName, if any. You can call Add again for other
 // containers or paths; the volume is added only once.
 //
 // Add changes only the spec itself. It does not modify the spec's lists, which may be shared, and changes nothing if it
@@ -130,17 +130,17 @@ func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath stri
 		return mountInto(mount, &v, at, list, mountPath, containers, found)
 	}
 	initContainers, mainContainers := into("initContainers", spec.InitContainers), into("containers", spec.Containers)
+	const allowed = "the name of a container or init container of the spec"
 	for i, name := range containers {
-		v.check(found[name], fmt.Sprintf("containers[%d]", i), name, "the name of a container or init container of "+
-			"the spec")
+		v.check(found[name], fmt.Sprintf("containers[%d]", i), name, allowed)
 	}
 	volumes := withVolume(mount, &v, spec.Volumes)
 	if err := v.err(); err != nil {
 		return err
 	}
 	spec.InitContainers, spec.Containers, spec.Volumes = initContainers, mainContainers, volumes
-	if account := mount.Args().ServiceAccountName; spec.ServiceAccountName == nil && spec.ServiceAccount == nil &&
-		account != nil {
+	account := mount.Args().ServiceAccountName
+	if account != nil && spec.ServiceAccountName == nil && spec.ServiceAccount == nil {
 		spec.ServiceAccountName = account.ToStringOutput().ToStringPtrOutput()
 	}
 	return nil

@@ -18,8 +18,8 @@ import (
 const (
 	previewRole    = "preview"
 	deployRole     = "deploy"
-	assignRole     = "assign"           // beside deploy, with the condition
-	operationsRole = "operations"       // beside deploy, at the subscription
+	assignRole     = "assign"           // in addition to deploy, with the condition
+	operationsRole = "operations"       // in addition to deploy, at the subscription
 	secretsRole    = "secrets-provider" // on the key
 )
 

@@ -1,4 +1,4 @@
-// Package roles has the custom roles of this folder, for programs that define and assign them.
+// Package roles provides the custom roles in this folder to programs that define and assign them.
 package roles
 
 import (
@@ -12,8 +12,8 @@ import (
 //go:embed *.json assign-condition.txt
 var files embed.FS
 
-// Role is a custom role as its file has it, which `az role definition create` takes. Where it can be assigned is for
-// whoever defines it to say.
+// Role is a custom role as in its file, which `az role definition create` accepts. The caller chooses the scopes at
+// which it can be assigned.
 type Role struct {
 	Name             string
 	IsCustom         bool

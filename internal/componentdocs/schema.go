@@ -21,8 +21,8 @@ const packageName = "keyvaultaks"
 
 // onlyGo are arguments and outputs that are not in the schema, with the reasons.
 var onlyGo = map[string]string{
-	"AksWithCsiArgs.AdoptObjects": "it is about the provider that an AksWithCsi hands out, which only Go can take; " +
-		"a provider of your own takes over what is there with `enableServerSideApply: true`",
+	"AksWithCsiArgs.AdoptObjects": "it configures the provider of an AksWithCsi, which only Go programs can use; " +
+		"a provider of your own takes over existing objects with `enableServerSideApply: true`",
 }
 
 // schemaSpec is a package's schema: https://www.pulumi.com/docs/iac/guides/building-extending/packages/schema/

@@ -61,9 +61,10 @@ func (m *monitor) transform(ctx context.Context, in *pulumirpc.RegisterResourceR
 		if response.GetProperties() != nil {
 			in.Object = response.GetProperties()
 		}
-		if o := response.GetOptions(); o != nil { // all of them, as the engine takes them
-			in.Aliases, in.Dependencies, in.Protect, in.IgnoreChanges = o.GetAliases(), o.GetDependsOn(), o.Protect, o.GetIgnoreChanges()
-			in.ReplaceOnChanges, in.RetainOnDelete, in.DeletedWith = o.GetReplaceOnChanges(), o.RetainOnDelete, o.GetDeletedWith()
+		if o := response.GetOptions(); o != nil { // they replace all options, as in the engine
+			in.Aliases, in.Dependencies = o.GetAliases(), o.GetDependsOn()
+			in.Protect, in.RetainOnDelete, in.DeletedWith = o.Protect, o.RetainOnDelete, o.GetDeletedWith()
+			in.IgnoreChanges, in.ReplaceOnChanges = o.GetIgnoreChanges(), o.GetReplaceOnChanges()
 			in.Provider, in.ImportId, in.Hooks, in.Version = o.GetProvider(), o.GetImport(), o.GetHooks(), o.GetVersion()
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/ciissuer"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
@@ -27,6 +28,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/overview"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/containerservice"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
@@ -45,6 +47,9 @@ const (
 	OwnersGroupID  = "7a6b9c8d-0000-4000-8000-00000000e5f6"
 )
 
+// recordedRequests is how many requests the record in memory keeps.
+const recordedRequests = 2000
+
 // Clusters runs Kubernetes behind managed clusters; ClusterSpec is what one is to be.
 type (
 	Clusters    = containerservice.Clusters
@@ -59,6 +64,8 @@ type Options struct {
 	Edge *edge.Edge
 	// Clusters runs Kubernetes.
 	Clusters Clusters
+	// Mounts says what pods of the clusters have mounted, for https://localcloud.internal/mounts. Defaults to nothing.
+	Mounts overview.Clusters
 	// Log is told of each request: its method, host, path and status, never what is in it.
 	Log *slog.Logger
 	// FederatedWriteTime is how long a write of a federated credential blocks its identity. Defaults to the duration of
@@ -135,24 +142,27 @@ func (c *Cloud) start(o Options) error {
 	if o.Record != "" {
 		manager = recorded(o.Record, manager)
 	}
-	for host, service := range map[string]http.Handler{
-		arm.Host:         manager,
-		entra.Host:       unredirected(tokens),
-		entra.IssuerHost: unredirected(tokens),
-		graph.Host:       graph.New(c.store, tokens, TenantID),
-		guard.Host:       guard.New(c.store, tokens),
-		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, ways{clusters, network.Ways{}}, TenantID),
-		storage.Hosts:    storage.NewServer(c.store, tokens, TenantID),
-		oidcissuer.Hosts: unredirected(oidcissuer.Handler(clusters.IssuerKeys)),
-	} {
-		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
+	record := activity.New(recordedRequests)
+	serve := func(host, name string, service http.Handler) {
+		o.Edge.Handle(host, logged(o.Log, record.Handler(name, failing.Handler(service))))
 	}
+	serve(arm.Host, "Resource Manager", manager)
+	serve(entra.Host, "Entra ID", unredirected(tokens))
+	serve(entra.IssuerHost, "Entra ID", unredirected(tokens))
+	serve(graph.Host, "Microsoft Graph", graph.New(c.store, tokens, TenantID))
+	serve(guard.Host, "AKS guard", guard.New(c.store, tokens))
+	serve(keyvault.Hosts, "Key Vault", keyvault.NewServer(c.store, tokens, ways{clusters, network.Ways{}}, TenantID))
+	serve(storage.Hosts, "Queue Storage", storage.NewServer(c.store, tokens, TenantID))
+	serve(oidcissuer.Hosts, "AKS OIDC issuer", unredirected(oidcissuer.Handler(clusters.IssuerKeys)))
 	o.Edge.Admit(clusters.Admit)
 	ci := ciissuer.New(c.store)
 	for host, service := range ci.Hosts() {
-		o.Edge.Handle(host, logged(o.Log, failing.Handler(unredirected(service))))
+		serve(host, "CI issuer", unredirected(service))
 	}
-	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing, ci)))
+	shown := overview.New(overview.Config{
+		Store: c.store, Manager: c.manager, Subscriptions: []string{SubscriptionID, HubID}, Clusters: o.Mounts,
+	})
+	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing, ci, record, shown)))
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.raising.Go(func() { eventgrid.New(c.store, webhooks, o.Log).Run(ctx) })
@@ -190,6 +200,9 @@ func (c *Cloud) Close() {
 	_ = c.store.Close()
 }
 
+// ownerName is the name of the service principal that owns the subscriptions.
+const ownerName = "localcloud-owner"
+
 // owner returns the subscription's owner, made once a store.
 func owner(tx *store.Tx) (Credentials, error) {
 	const bucket, name = "azure", "owner"
@@ -203,7 +216,7 @@ func owner(tx *store.Tx) (Credentials, error) {
 	app := entra.Application{
 		ClientID: uuid.NewString(),
 		ObjectID: uuid.NewString(),
-		Name:     "localcloud-owner",
+		Name:     ownerName,
 		Groups:   []string{OwnersGroupID},
 	}
 	made = Credentials{

@@ -31,6 +31,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/overview"
 	localarm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
@@ -46,6 +47,13 @@ type fakeClusters struct {
 	deleted []string
 	fail    error         // what Start answers
 	wait    chan struct{} // what Start waits for; nil: nothing
+	mounts  []overview.Mount
+}
+
+func (f *fakeClusters) Mounts(context.Context, string) ([]overview.Mount, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mounts, f.fail
 }
 
 func (f *fakeClusters) Start(ctx context.Context, spec azure.ClusterSpec) error {
@@ -147,8 +155,9 @@ func (f *fixture) start() {
 	way, err := edge.New(filepath.Join(f.dir, "edge"))
 	f.must(err)
 	f.cloud, err = azure.New(azure.Options{
-		Dir: filepath.Join(f.dir, "azure"), Edge: way, Clusters: f.clusters, Log: slog.New(slog.NewTextHandler(f.log, nil)),
-		FederatedWriteTime: f.slow, PoolTime: f.slowPool, Faults: f.faults, Times: f.times,
+		Dir: filepath.Join(f.dir, "azure"), Edge: way, Clusters: f.clusters, Mounts: f.clusters,
+		Log: slog.New(slog.NewTextHandler(f.log, nil)), Faults: f.faults, Times: f.times,
+		FederatedWriteTime: f.slow, PoolTime: f.slowPool,
 	})
 	f.must(err)
 	f.way = way

@@ -51,7 +51,9 @@ func TestControl_RequiresOwner(t *testing.T) {
 	f := newFixture(t)
 	token, err := f.owner.GetToken(t.Context(), armScope)
 	f.must(err)
-	for _, path := range []string{"/faults", "/principals", "/ci-tokens", "/", "//faults"} {
+	for _, path := range []string{
+		"/faults", "/principals", "/ci-tokens", "/activity", "/resources", "/operations", "/mounts", "/", "//faults",
+	} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete} {
 			for name, show := range map[string]func(*http.Request){
 				"nothing":           func(*http.Request) {},

@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
 
-// recorded writes requests to Resource Manager into a folder, one file per resource with the last body of a PUT and its
-// API version. It omits the values of secrets.
+// recorded writes the last PUT of each resource to a file in a folder: the body without secrets, and the API version.
 func recorded(dir string, h http.Handler) http.Handler {
 	var mu sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +32,7 @@ func recorded(dir string, h http.Handler) http.Handler {
 			mu.Lock()
 			err = record(dir, r, content)
 			mu.Unlock()
-			if err != nil { // an incomplete record must not go unnoticed
+			if err != nil { // whoever asked for it must not miss a part of it
 				http.Error(w, "recording the request: "+err.Error(), http.StatusInternalServerError)
 				return
 			}
@@ -41,7 +41,7 @@ func recorded(dir string, h http.Handler) http.Handler {
 	})
 }
 
-// asked writes each principal's object ID and requested action into a file of the folder, without duplicates.
+// asked writes who is asked a right for which action, by object id, into a file of the folder: each once.
 func asked(dir string, log *slog.Logger) func(objectID, action string) {
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -64,19 +64,28 @@ func asked(dir string, log *slog.Logger) func(objectID, action string) {
 	}
 }
 
-// hideSecrets overwrites the values of secrets and the URLs of webhooks, which may contain a token. It does so at every
-// depth, because templates contain resources.
+// secretProperties lists properties that hold a secret, or a URL that may contain a token, wherever they are.
+var secretProperties = []string{"adminPassword", "endpointUrl", "password", "secret", "serviceUri"}
+
+// hideSecrets overwrites secrets at every depth, because a template contains resources. Values of secrets, and of
+// parameters of templates, are called value, like values that are not secret. It ignores case: Resource Manager may
+// still refuse the body.
 func hideSecrets(value any) {
 	switch value := value.(type) {
 	case map[string]any:
-		if properties, ok := value["properties"].(map[string]any); ok {
-			for _, name := range []string{"value", "endpointUrl"} {
-				if properties[name] != nil {
-					properties[name] = "(secret)"
+		for name, one := range value {
+			inside, _ := one.(map[string]any)
+			switch {
+			case one != nil && contains(secretProperties, name):
+				value[name] = "(secret)"
+			case strings.EqualFold(name, "properties"):
+				hideValue(inside)
+			case strings.EqualFold(name, "parameters"):
+				for _, parameter := range inside {
+					parameter, _ := parameter.(map[string]any)
+					hideValue(parameter)
 				}
 			}
-		}
-		for _, one := range value {
 			hideSecrets(one)
 		}
 	case []any:
@@ -86,10 +95,22 @@ func hideSecrets(value any) {
 	}
 }
 
+func hideValue(of map[string]any) {
+	for name, value := range of {
+		if value != nil && strings.EqualFold(name, "value") {
+			of[name] = "(secret)"
+		}
+	}
+}
+
+func contains(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(one string) bool { return strings.EqualFold(one, name) })
+}
+
 func record(dir string, r *http.Request, content []byte) error {
 	var body map[string]any
 	if json.Unmarshal(content, &body) != nil {
-		return nil // Resource Manager reports the error
+		return nil // Resource Manager will say so
 	}
 	hideSecrets(body)
 	text, err := json.MarshalIndent(map[string]any{
@@ -99,7 +120,7 @@ func record(dir string, r *http.Request, content []byte) error {
 		return err
 	}
 	name := strings.ReplaceAll(strings.ToLower(strings.Trim(r.URL.Path, "/")), "/", "_")
-	if len(name) > 200 { // limit of file names
+	if len(name) > 200 { // of a file
 		name = name[len(name)-200:]
 	}
 	return os.WriteFile(filepath.Join(dir, name+".json"), append(text, '\n'), 0o600)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	_ "embed"
 	"fmt"
 	"net/http"
 	"os"
@@ -80,6 +81,9 @@ func (s *supervisor) checkEtcd() error {
 	return nil
 }
 
+//go:embed audit.yaml
+var auditPolicy string
+
 func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd files) error {
 	serving, err := s.certificate(certificate{name: "kube-apiserver", user: "kube-apiserver", hosts: append(names(s.Spec),
 		"127.0.0.1", nodeAddress, serviceFirst, "localhost",
@@ -89,8 +93,9 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 		return err
 	}
 	const kubeletClient = "kube-apiserver-kubelet-client"
-	toKubelet, err := s.certificate(
-		certificate{name: kubeletClient, user: kubeletClient, groups: []string{"system:masters"}})
+	toKubelet, err := s.certificate(certificate{
+		name: kubeletClient, user: kubeletClient, groups: []string{"system:masters"},
+	})
 	if err != nil {
 		return err
 	}
@@ -100,6 +105,10 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	}
 	authorization, err := s.authorizationFlags()
 	if err != nil {
+		return err
+	}
+	policy := s.path("audit.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
 		return err
 	}
 	return s.run(ctx, thirdparty.APIServer, s.Programs[thirdparty.APIServer], append(
@@ -127,6 +136,10 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 		"--kubelet-client-key="+toKubelet.key,
 		"--kubelet-certificate-authority="+s.path("pki", "ca.crt"),
 		"--kubelet-preferred-address-types=InternalIP",
+		"--audit-policy-file="+policy,
+		"--audit-log-path="+s.path("log", thirdparty.APIServer+"-audit.log"),
+		"--audit-log-maxsize=10", // MB
+		"--audit-log-maxbackup=1",
 		"--profiling=false",
 	)...)
 }
@@ -136,8 +149,9 @@ func (s *supervisor) runControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	manager, err := s.kubeconfigFile(
-		certificate{name: thirdparty.ControllerManager, user: "system:kube-controller-manager"})
+	manager, err := s.kubeconfigFile(certificate{
+		name: thirdparty.ControllerManager, user: "system:kube-controller-manager",
+	})
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,8 @@ type Manager struct {
 
 	mu       sync.Mutex
 	clusters map[string]*cluster
-	failed   map[string]error // errors of the last Start, by cluster
+	failed   map[string]error   // errors of the last Start, by cluster
+	readers  map[string]*Client // of clusters whose mounts were asked for, by folder
 	spare    func() (crypto.Signer, error)
 
 	open  context.Context // done after Close
@@ -76,7 +77,10 @@ var _ azure.Clusters = (*Manager)(nil)
 
 // New returns a Manager without clusters. Azure starts those that exist.
 func New(o Options) *Manager {
-	m := &Manager{Options: o, clusters: map[string]*cluster{}, failed: map[string]error{}, pause: time.Second}
+	m := &Manager{
+		Options: o, clusters: map[string]*cluster{}, failed: map[string]error{}, readers: map[string]*Client{},
+		pause: time.Second,
+	}
 	m.open, m.close = context.WithCancel(context.Background())
 	spare := sync.OnceValues(newServiceAccountKey)
 	m.spare = spare
@@ -260,6 +264,7 @@ func (m *Manager) Delete(_ context.Context, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.failed, strings.ToLower(id))
+	delete(m.readers, c.dir) // a cluster of the same id has another authority
 	return nil
 }
 

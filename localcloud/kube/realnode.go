@@ -190,8 +190,9 @@ func (s *supervisor) awaitDriver(ctx context.Context, node string) error {
 
 func (s *supervisor) startKubelet(ctx context.Context, name string) error {
 	user, groups := "system:node:"+name, []string{"system:nodes"}
-	serving, err := s.certificate(
-		certificate{name: "kubelet-server", user: user, groups: groups, hosts: []string{name, nodeAddress}})
+	serving, err := s.certificate(certificate{
+		name: "kubelet-server", user: user, groups: groups, hosts: []string{name, nodeAddress},
+	})
 	if err != nil {
 		return err
 	}

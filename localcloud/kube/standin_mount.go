@@ -9,6 +9,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,10 +18,13 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/secrets-store-csi-driver/pkg/util/fileutil"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/overview"
 )
 
 const (
@@ -85,7 +90,47 @@ func (n *standIn) mount(ctx context.Context, pod *v1.Pod, volume v1.Volume) erro
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return fileutil.WritePayloads(dir, response.GetFiles())
+	if err := fileutil.WritePayloads(dir, response.GetFiles()); err != nil {
+		return err
+	}
+	return n.publish(ctx, pod, source.VolumeAttributes["secretProviderClass"], dir, response.GetObjectVersion())
+}
+
+// publish writes the SecretProviderClassPodStatus of a volume that was mounted, as the driver does. It is deleted with
+// the pod.
+func (n *standIn) publish(
+	ctx context.Context,
+	pod *v1.Pod,
+	class, dir string,
+	versions []*v1alpha1.ObjectVersion,
+) error {
+	status := podStatus{ObjectMeta: metav1.ObjectMeta{
+		Name: pod.Name + "-" + pod.Namespace + "-" + class, Namespace: pod.Namespace,
+		Labels: map[string]string{"internal.secrets-store.csi.k8s.io/node-name": n.name},
+		OwnerReferences: []metav1.OwnerReference{
+			{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
+		},
+	}}
+	status.APIVersion, status.Kind = podStatuses.GroupVersion().String(), "SecretProviderClassPodStatus"
+	status.Status.PodName, status.Status.Class, status.Status.Mounted = pod.Name, class, true
+	status.Status.TargetPath = dir
+	for _, version := range versions {
+		object := overview.Object{ID: version.GetId(), Version: version.GetVersion()}
+		status.Status.Objects = append(status.Status.Objects, object)
+	}
+	slices.SortFunc(status.Status.Objects, func(a, b overview.Object) int { return strings.Compare(a.ID, b.ID) })
+	content, err := json.Marshal(status)
+	if err != nil {
+		return err
+	}
+	// One request that creates or updates, and changes nothing where nothing has changed.
+	err = n.classes.Patch(types.ApplyPatchType).Namespace(pod.Namespace).Resource(podStatuses.Resource).Name(status.Name).
+		Param("fieldManager", csiDriverName).Param("force", "true").Body(content).Do(ctx).Error()
+	if err != nil {
+		return fmt.Errorf("failed to create secret provider class pod status for pod %s/%s, err: %w",
+			pod.Namespace, pod.Name, err)
+	}
+	return nil
 }
 
 // attributes returns the attributes of a mount request, in JSON: the class's parameters, the volume's attributes and

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,8 @@ import (
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/overview"
 )
 
 const testToken = "a.signed.token"
@@ -119,6 +122,8 @@ func newTestNode(t *testing.T) *testNode {
 	return n
 }
 
+const statusPath = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/ns/secretproviderclasspodstatuses/"
+
 func (n *testNode) apiServer() http.Handler {
 	const classPath = "GET /apis/secrets-store.csi.x-k8s.io/v1/namespaces/ns/secretproviderclasses/"
 	class := func(provider string) http.HandlerFunc {
@@ -156,6 +161,11 @@ func (n *testNode) apiServer() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest",
 			"status":{"token":%q,"expirationTimestamp":"2030-01-02T03:04:05Z"}}`, testToken)
+	})
+	mux.HandleFunc("PATCH "+statusPath+"{name}", func(w http.ResponseWriter, r *http.Request) {
+		n.keepRequest(r)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{}`)
 	})
 	mux.HandleFunc("/api/v1/namespaces/ns/", func(w http.ResponseWriter, r *http.Request) {
 		n.keepRequest(r)
@@ -332,6 +342,37 @@ func TestStandIn_CallsProviderLikeTheDriver(t *testing.T) {
 	decode(t, []byte(n.provider.asked[0].Secrets), &secrets)
 	if permission != 0o644 || secrets != nil {
 		t.Errorf("permission is %o and secrets are %v", permission, secrets)
+	}
+}
+
+// TestStandIn_PublishesVersionsAsTheDriverDoes proves that what is mounted can be seen in the cluster, and no value.
+func TestStandIn_PublishesVersionsAsTheDriverDoes(t *testing.T) {
+	n := newTestNode(t)
+	n.provider.answersFiles(map[string]string{"secret/b": "the value", "secret/a": "the value"})
+	if err := n.mountAll(t.Context(), testPod(nil)); err != nil {
+		t.Fatal(err)
+	}
+	sent := n.next(t, "PATCH "+statusPath+"pod-ns-class")
+	var status podStatus
+	decode(t, sent, &status)
+	got := status.Status
+	if status.Kind != "SecretProviderClassPodStatus" ||
+		len(status.OwnerReferences) != 1 || status.OwnerReferences[0].UID != "uid" ||
+		got.PodName != "pod" || got.Class != "class" || !got.Mounted ||
+		!slices.Equal(got.Objects, []overview.Object{{ID: "secret/a", Version: "1"}, {ID: "secret/b", Version: "1"}}) {
+		t.Errorf("%s", sent)
+	}
+	if strings.Contains(string(sent), "the value") {
+		t.Error("a value is in the status")
+	}
+	n.provider.answersError("no such secret")
+	if err := n.mountAll(t.Context(), testPod(nil)); err == nil {
+		t.Fatal("the mount does not fail")
+	}
+	for len(n.sent) > 0 {
+		if r := <-n.sent; strings.Contains(r.line, statusPath) {
+			t.Errorf("a mount that failed is published: %s", r.body)
+		}
 	}
 }
 

@@ -12,20 +12,11 @@ import (
 	"os/exec"
 )
 
-// build compares a cold build of the program with that of the packages of others that it needs: what is left is its own code, and
-// the linker.
+// build compares a cold build of the program with a build of the third-party packages that it needs. The difference is
+// its own code and the linker.
 func build(ctx context.Context, checkout, dir string) error {
-	listed, err := output(
-		ctx,
-		checkout,
-		nil,
-		"go",
-		"list",
-		"-deps",
-		"-f",
-		"{{if not .Standard}}{{.ImportPath}}{{end}}",
-		".",
-	)
+	const format = "{{if not .Standard}}{{.ImportPath}}{{end}}"
+	listed, err := output(ctx, checkout, nil, "go", "list", "-deps", "-f", format, ".")
 	if err != nil {
 		return err
 	}
@@ -35,7 +26,7 @@ func build(ctx context.Context, checkout, dir string) error {
 			packages = append(packages, path)
 		}
 	}
-	// The standard library is compiled before both.
+	// Both builds start with a compiled standard library.
 	standard := filepath.Join(dir, "standard")
 	if _, err := output(ctx, checkout, []string{"GOCACHE=" + standard}, "go", "build", "std"); err != nil {
 		return err
@@ -63,31 +54,25 @@ func build(ctx context.Context, checkout, dir string) error {
 		name string
 		took usage
 	}{
-		{fmt.Sprintf("the %d packages of others, cold", len(packages)), sdk}, {"the program, cold", cold}, {"the program, warm", warm},
+		{fmt.Sprintf("the %d packages of others, cold", len(packages)), sdk},
+		{"the program, cold", cold},
+		{"the program, warm", warm},
 	} {
-		fmt.Printf(
-			"| %s | %.1f s | %.1f s | %d MiB |\n",
-			row.name,
-			row.took.wall.Seconds(),
-			row.took.cpu.Seconds(),
-			row.took.memory>>20,
-		)
+		fmt.Printf("| %s | %.1f s | %.1f s | %d MiB |\n", row.name, row.took.wall.Seconds(), row.took.cpu.Seconds(),
+			row.took.memory>>20)
 	}
 	fmt.Printf(
 		"\nThe program takes %.2f times the wall time of its packages, %.2f times the processor time; its file has %d MiB.\n",
-		cold.wall.Seconds()/sdk.wall.Seconds(),
-		cold.cpu.Seconds()/sdk.cpu.Seconds(),
-		size.Size()>>20,
-	)
+		cold.wall.Seconds()/sdk.wall.Seconds(), cold.cpu.Seconds()/sdk.cpu.Seconds(), size.Size()>>20)
 	return os.RemoveAll(dir + "/sdk-cache")
 }
 
 type usage struct {
 	wall, cpu time.Duration
-	memory    int64 // of the largest of its processes, in bytes
+	memory    int64 // of the largest process, in bytes
 }
 
-// compile builds with a cache of its own that starts as a copy of another one.
+// compile builds with a new cache, which starts as a copy of another one if from is set.
 func compile(ctx context.Context, checkout, from, cache string, args ...string) (usage, error) {
 	if from != "" {
 		if err := os.CopyFS(cache, os.DirFS(from)); err != nil {

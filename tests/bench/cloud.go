@@ -17,23 +17,23 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// cloud is a local cloud of the checkout, apart from the one of `make up`. Paths of sockets in its home are limited in
-// length, so that home is short.
+// cloud is a local cloud of the checkout, separate from the one of `make up`. Its home must be a short path, because
+// the paths of sockets in it are limited in length.
 type cloud struct{ checkout, home string }
 
-// localcloud is what tests know of it, too.
+// localcloud returns the cloud as package localcloudtest shows it.
 func (c cloud) localcloud() *localcloudtest.Home {
 	return &localcloudtest.Home{Command: filepath.Join(c.checkout, "bin", "localcloud"), Dir: c.home, Project: c.checkout}
 }
 
-// command is one of the local cloud's own. An interrupt lets it put away what it began.
+// command returns a command of the local cloud, which the context's end interrupts, so that it can clean up.
 func (c cloud) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := c.localcloud().Localcloud(ctx, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return cmd
 }
 
-// up brings a stack up, dev unless told otherwise.
+// up brings a stack up, by default dev.
 func (c cloud) up(ctx context.Context, args ...string) error {
 	if out, err := c.command(ctx, append([]string{"up"}, args...)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("up: %w\n%s", err, out)
@@ -41,7 +41,7 @@ func (c cloud) up(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// down removes it all, also after an interrupt, of which a terminal tells every process of the group.
+// down removes the cloud. It has its own process group, so that Ctrl-C does not interrupt it.
 func (c cloud) down() error {
 	cmd := c.command(context.Background(), "down")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -51,7 +51,7 @@ func (c cloud) down() error {
 	return nil
 }
 
-// program is one of the home, such as pulumi or kubectl.
+// program returns a command of one of the cloud's programs, such as pulumi or kubectl.
 func (c cloud) program(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.localcloud().Tool(name), args...)
 	cmd.Dir, cmd.Env = c.checkout, env
@@ -59,7 +59,7 @@ func (c cloud) program(ctx context.Context, env []string, name string, args ...s
 	return cmd
 }
 
-// run runs such a program and returns what it prints.
+// run runs one of the cloud's programs and returns its standard output.
 func (c cloud) run(ctx context.Context, stdin, name string, args ...string) ([]byte, error) {
 	env, err := c.localcloud().Environ(ctx)
 	if err != nil {
@@ -74,10 +74,10 @@ func (c cloud) run(ctx context.Context, stdin, name string, args ...string) ([]b
 	return out.Bytes(), nil
 }
 
-// devWorkload is the name of the one workload of the dev stack.
+// devWorkload is the name of the dev stack's only workload.
 const devWorkload = "keyvault-demo"
 
-// outputs are those of the dev stack.
+// outputs are the dev stack's outputs.
 type outputs struct {
 	VaultID, VaultName, IssuerURL, Kubeconfig string
 	Workloads                                 map[string]struct {
@@ -86,7 +86,7 @@ type outputs struct {
 	}
 }
 
-// outputsOf reads what the engine prints of the dev stack's outputs.
+// outputsOf decodes the dev stack's outputs.
 func outputsOf(printed []byte) (o outputs, err error) {
 	if err := json.Unmarshal(printed, &o); err != nil {
 		return o, fmt.Errorf("reading the stack's outputs: %w", err)
@@ -97,10 +97,10 @@ func outputsOf(printed []byte) (o outputs, err error) {
 	return o, nil
 }
 
-// log is where the local cloud writes a line for each request.
+// log returns the local cloud's log file, which has a line for each request.
 func (c cloud) log() string { return c.localcloud().Path(localcloudtest.LogFile) }
 
-// azure is how a client of Azure reaches the local cloud, as the owner of its only subscription.
+// azure returns the subscription owner's credential, and the options with which Azure's clients reach the local cloud.
 func (c cloud) azure() (owner azcore.TokenCredential, options azcore.ClientOptions, subscription string, err error) {
 	running, err := c.localcloud().Running()
 	if err != nil {

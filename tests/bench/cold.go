@@ -12,34 +12,22 @@ import (
 	"strings"
 )
 
-var writeCosts = flag.Bool(
-	"costs",
-	false,
-	"cold: also write what each package took to localcloud/thirdparty/costs.txt, by which builds tell how far they are",
+var writeCosts = flag.Bool("costs", false,
+	"cold: also write each package's time to localcloud/thirdparty/costs.txt, from which builds show their progress")
+
+// The names of the action graphs in the order of their builds: of the first `make up`, and of programs built on demand.
+var (
+	coldBuilds = []string{
+		"localcloud", "kubernetes", "pulumi", "pulumi-language-go", "pulumi-kubernetes", "secrets-store-csi-driver",
+		"provider-azure", "the Pulumi program",
+	}
+	laterBuilds = []string{
+		"kubectl", "kubelogin", "pulumi-language-yaml", "pulumi-language-nodejs", "pulumi-language-python",
+	}
 )
 
-// The graphs in the order of their builds: what the first `make up` builds, and what is built when it is first needed.
-var coldBuilds = []string{
-	"localcloud",
-	"kubernetes",
-	"pulumi",
-	"pulumi-language-go",
-	"pulumi-kubernetes",
-	"secrets-store-csi-driver",
-	"provider-azure",
-	"the Pulumi program",
-}
-
-var laterBuilds = []string{
-	"kubectl",
-	"kubelogin",
-	"pulumi-language-yaml",
-	"pulumi-language-nodejs",
-	"pulumi-language-python",
-}
-
-// cold builds everything with empty caches, but for the modules' own, and sums up what go build -debug-actiongraph says
-// of each package. That is processor time, which hardly depends on what else runs.
+// cold builds everything with empty caches, except the module cache, and sums up the times that go build
+// -debug-actiongraph reports for each package. They are processor times, which hardly depend on what else runs.
 func cold(ctx context.Context, checkout, dir string) error {
 	graphs := filepath.Join(dir, "graphs")
 	if err := os.MkdirAll(graphs, 0o755); err != nil {
@@ -54,8 +42,7 @@ func cold(ctx context.Context, checkout, dir string) error {
 	if _, err := output(ctx, checkout, append(caches, "GOFLAGS="+flags), "make", "build"); err != nil {
 		return err
 	}
-	// The programs that every up needs, and then the rest: that some are not built at first is part of what is
-	// measured.
+	// First the programs that every up needs, as the first up does, and then the others.
 	later := append([]string{"programs", "build", "--build"}, laterBuilds...)
 	for _, args := range [][]string{{"programs", "build", "--build"}, {"prepare", "--build"}, later} {
 		cmd := cloud{checkout, filepath.Join(dir, "h")}.command(ctx, args...)
@@ -77,23 +64,21 @@ func cold(ctx context.Context, checkout, dir string) error {
 		fmt.Printf("| together | %.1f s | %d | %.1f s |\n", sum.cpu, sum.packages, sum.linker)
 		return err
 	}
-	err := errors.Join(
-		table("built by the first `make up`", coldBuilds),
-		table("built when it is first needed", laterBuilds),
-	)
+	err := errors.Join(table("built by the first `make up`", coldBuilds),
+		table("built when it is first needed", laterBuilds))
 	if err != nil || !*writeCosts {
 		return err
 	}
 	return saveCosts(filepath.Join(checkout, "localcloud", "thirdparty", "costs.txt"), all)
 }
 
-// built is what one call of go build took, in seconds.
+// built is what one call of go build took.
 type built struct {
-	cpu, linker float64
+	cpu, linker float64 // seconds of processor time; cpu includes linker
 	packages    int
 }
 
-// readGraph sums up an action graph, and adds what each package took to all.
+// readGraph sums up an action graph, and adds each package's time to all.
 func readGraph(file string, all map[string]float64) (b built, err error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -116,13 +101,13 @@ func readGraph(file string, all map[string]float64) (b built, err error) {
 			all["link "+a.Package] += took
 		case a.Mode == "build":
 			b.packages++
-			all[a.Package] = max(all[a.Package], took) // of several versions
+			all[a.Package] = max(all[a.Package], took) // a package may be built in several versions
 		}
 	}
 	return b, nil
 }
 
-// saveCosts writes those that matter, and what the others take on average.
+// saveCosts writes the costs of packages that take long, and the average of the others.
 func saveCosts(file string, all map[string]float64) error {
 	const matters = 0.1
 	var lines []string

@@ -13,29 +13,23 @@ import (
 
 const (
 	languageWorkloads = 100
-	goalOfPackage     = 1.3 // time of a program in another language, by that in Go
+	goalOfPackage     = 1.3 // time of a program in another language divided by the time in Go
 )
 
-// language is one that programs/fleet is written in.
+// language is a language of programs/fleet, and its language host.
 type language struct{ name, host string }
 
-// languagesOf are the languages in the order of the tables. Go is what the others are measured by.
+// languagesOf are the languages in the order of the tables. The others are compared with Go.
 var languagesOf = []language{{name: "Go"}, {"YAML", "pulumi-language-yaml"}, {"TypeScript", "pulumi-language-nodejs"}}
 
-// everything are all programs that the engine starts, and itself.
+// everything has the engine and all programs that it starts.
 var everything = []string{
-	"program",
-	"engine",
-	"language host",
-	"package",
-	"azure-native",
-	"Kubernetes provider",
-	others,
+	"program", "engine", "language host", "package", "azure-native", "Kubernetes provider", others,
 }
 
 // languages brings programs/fleet up in Go, which imports the components, and in YAML and TypeScript, which use the
-// Pulumi package. Without workloads a program takes what its language takes to start and to read the packages' schemas.
-// What counts is the least of two previews and of two ups, taken in turn.
+// Pulumi package. A program without workloads shows what its language takes to start and to read the packages' schemas.
+// The minimum of two alternating previews and ups counts.
 func languages(ctx context.Context, checkout, dir string) error {
 	took, err := runLanguages(ctx, checkout, dir, []int{0, languageWorkloads}, 2, 2)
 	if err != nil {
@@ -45,7 +39,7 @@ func languages(ctx context.Context, checkout, dir string) error {
 	return nil
 }
 
-// languageRun is one command on a stack of a language.
+// languageRun is a command on a stack of a language.
 type languageRun struct {
 	language, command string
 	workloads         int
@@ -64,7 +58,7 @@ func runLanguages(
 		for _, count := range counts {
 			made := map[string][]string{}
 			for i := range languagesOf {
-				l := languagesOf[(i+round)%len(languagesOf)] // not always the same one first
+				l := languagesOf[(i+round)%len(languagesOf)] // each round begins with another language
 				var commands []string
 				if round < previews {
 					commands = append(commands, "preview")
@@ -86,7 +80,7 @@ func runLanguages(
 			}
 			for _, l := range languagesOf[1:] {
 				if round < ups && !slices.Equal(made[l.name], made["Go"]) {
-					return nil, fmt.Errorf("with %d workloads the program in %s makes\n%s\nand in Go\n%s", count, l.name,
+					return nil, fmt.Errorf("with %d workloads the program in %s creates\n%s\nwant as in Go\n%s", count, l.name,
 						strings.Join(made[l.name], "\n"), strings.Join(made["Go"], "\n"))
 				}
 			}
@@ -95,7 +89,7 @@ func runLanguages(
 	return took, nil
 }
 
-// run measures commands in a local cloud of their own, and returns what they made.
+// run measures commands in a new local cloud, and returns the resources that they created.
 func (l language) run(
 	ctx context.Context, checkout, dir, folder string, workloads int, commands []string,
 ) (_ map[string]measured, made []string, err error) {
@@ -114,7 +108,7 @@ func (l language) run(
 		return nil, nil, err
 	}
 	f.env = append(f.env, "PULUMI_SKIP_CHECKPOINTS=true") // as in scale
-	// In a home in which it is new, TypeScript is checked and compiled, which takes three seconds, and is not later.
+	// The first run in a home checks and compiles TypeScript, which takes three seconds.
 	if _, err := f.measure(ctx, stack, "preview"); err != nil {
 		return nil, nil, err
 	}
@@ -132,8 +126,7 @@ func (l language) run(
 	return took, made, err
 }
 
-// buildLanguages makes what all runs have in common: the package's plugin, and for TypeScript its SDK and what npm
-// gets.
+// buildLanguages builds what all runs share: the package's plugin, and for TypeScript its SDK and npm packages.
 func buildLanguages(ctx context.Context, checkout, folder string) error {
 	typescript := filepath.Join(folder, "typescript")
 	err := os.CopyFS(typescript, os.DirFS(filepath.Join(checkout, "tests", "programs", "fleet", "typescript")))
@@ -159,18 +152,10 @@ func buildLanguages(ctx context.Context, checkout, folder string) error {
 	return nil
 }
 
-// write puts a program on the package into a folder of its own, and makes that the fleet's.
+// write writes a program that uses the package to a folder, which becomes the fleet's.
 func (l language) write(ctx context.Context, checkout, folder string, f *fleet, workloads int) error {
-	host, err := output(
-		ctx,
-		checkout,
-		nil,
-		filepath.Join(checkout, "bin", "localcloud"),
-		"programs",
-		"build",
-		"--path",
-		l.host,
-	)
+	localcloud := filepath.Join(checkout, "bin", "localcloud")
+	host, err := output(ctx, checkout, nil, localcloud, "programs", "build", "--path", l.host)
 	if err != nil {
 		return err
 	}
@@ -186,21 +171,19 @@ func (l language) write(ctx context.Context, checkout, folder string, f *fleet, 
 	}
 	project += fmt.Sprintf("plugins:\n  providers: [{name: keyvaultaks, path: %q}]\n  languages: [{name: %s, path: %q}]\n",
 		folder, strings.TrimPrefix(l.host, "pulumi-language-"), filepath.Dir(strings.TrimSpace(string(host))))
-	// What the engine keeps of a stack beside the program is encrypted with the passphrase of one local cloud.
+	// Stack files from another local cloud are encrypted with its passphrase.
 	stacks, _ := filepath.Glob(filepath.Join(f.dir, "Pulumi.*.yaml"))
 	for _, stack := range stacks {
 		if err := os.Remove(stack); err != nil {
 			return err
 		}
 	}
-	return errors.Join(
-		os.MkdirAll(f.dir, 0o700),
-		os.WriteFile(filepath.Join(f.dir, "Pulumi.yaml"), []byte(project), 0o600),
-	)
+	return errors.Join(os.MkdirAll(f.dir, 0o700),
+		os.WriteFile(filepath.Join(f.dir, "Pulumi.yaml"), []byte(project), 0o600))
 }
 
-// made are the type and name of each resource of a stack, without the component that in Go is a program's way to
-// the provider of a cluster.
+// made returns type and name of each resource of a stack, without the component that only the Go program needs, to get
+// the cluster's provider.
 func (f *fleet) made(ctx context.Context, s fleetStack) (made []string, err error) {
 	exported, err := output(ctx, f.dir, f.env, f.pulumi(), "stack", "export", "--stack", s.name())
 	if err != nil {
@@ -216,7 +199,7 @@ func (f *fleet) made(ctx context.Context, s fleetStack) (made []string, err erro
 		name := r.URN[strings.LastIndex(r.URN, "::")+2:]
 		switch {
 		case r.Type == "pulumi:pulumi:Stack", strings.HasSuffix(r.Type, ":AksWithCsi"),
-			strings.HasPrefix(r.Type, "pulumi:providers:") && name != "cluster-kubernetes": // which the engine makes
+			strings.HasPrefix(r.Type, "pulumi:providers:") && name != "cluster-kubernetes": // the engine's own
 		default:
 			made = append(made, r.Type+" "+name)
 		}

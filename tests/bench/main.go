@@ -1,6 +1,7 @@
-// Command bench measures the program of this repository and prints tables. What it compares it measures in one run, since the times
-// of two runs on a busy machine say nothing of each other. It needs bin/localcloud, which `make bench` builds. Arguments are the names of what
-// is to be measured: cold, build, preview, start, makespan, makespan-tenth, mounts, scale, languages, peers, peers-tenth. Default: all.
+// Command bench measures the program of this repository and prints tables. It measures what it compares in one run,
+// because times of two runs on a busy machine are not comparable. It needs bin/localcloud, which `make bench` builds.
+// Arguments are the names of measurements, by default all: cold, build, preview, start, makespan, makespan-tenth,
+// mounts, scale, languages, peers, peers-tenth.
 package main
 
 import (
@@ -36,7 +37,7 @@ func run(ctx context.Context, only []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := os.Setenv("TMPDIR", dir); err != nil { // also for go, which leaves what it has there when it is interrupted
+	if err := os.Setenv("TMPDIR", dir); err != nil { // go leaves temporary files when it is interrupted
 		return err
 	}
 	fmt.Printf("%s, %s/%s, %d cores\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
@@ -47,8 +48,9 @@ func run(ctx context.Context, only []string) error {
 		name string
 		do   func(ctx context.Context, checkout, dir string) error
 	}{
-		{"cold", cold}, {"build", build}, {"preview", preview}, {"start", start}, {"makespan", makespan}, {"makespan-tenth", makespanTenth}, {"mounts", mounts}, {"scale", scale},
-		{"languages", languages}, {"peers", peers}, {"peers-tenth", peersTenth},
+		{"cold", cold}, {"build", build}, {"preview", preview}, {"start", start}, {"makespan", makespan},
+		{"makespan-tenth", makespanTenth}, {"mounts", mounts}, {"scale", scale}, {"languages", languages},
+		{"peers", peers}, {"peers-tenth", peersTenth},
 	} {
 		if len(only) > 0 && !slices.Contains(only, measure.name) {
 			continue
@@ -60,7 +62,7 @@ func run(ctx context.Context, only []string) error {
 	return nil
 }
 
-// output runs a command in a folder and returns what it prints; its error has what it complains of.
+// output runs a command in a folder and returns its standard output. The error includes all output.
 func output(ctx context.Context, dir string, env []string, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)

@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// forced is the longest chain of resources that Azure itself forces on the dev stack: each needs what only the one
-// before it has.
+// forced is the longest chain of the dev stack's resources in which each needs an output of the one before it.
 var forced = []string{
 	"resource-group",
 	"cluster-cluster",
@@ -23,28 +22,28 @@ var forced = []string{
 	"keyvault-demo-mount-test-pod",
 }
 
-// step is a line of the engine that tells of the beginning or the end of a resource.
+// step matches a line of the engine about the beginning or the end of a resource's creation.
 var step = regexp.MustCompile(` \S+ (\S+) (creating|created) \(`)
 
-// way is one of bringing the stack up, with the times of its resources.
+// way is a way to bring the stack up, with the times of its resources.
 type way struct {
 	name  string
 	spans map[string]span
 }
 
-// makespan holds an up of the dev stack from nothing, in a cloud where everything takes a hundredth of Azure's time,
-// against the longest chain, with the times that its resources took in this very run.
+// makespan compares an up of the dev stack with the times of the forced chain in the same run. Operations take a
+// hundredth of Azure's times.
 func makespan(ctx context.Context, checkout, dir string) error {
 	return makespanAt(ctx, checkout, dir, 100)
 }
 
-// makespanTenth does so with a tenth of Azure's time, where what does not get quicker with Azure weighs less.
+// makespanTenth does the same with a tenth of Azure's times, where costs that do not depend on Azure weigh less.
 func makespanTenth(ctx context.Context, checkout, dir string) error {
 	return makespanAt(ctx, checkout, dir, 10)
 }
 
-// makespanAt also sends the requests of the stack in other orders, without an engine. The node is a stand-in, so that
-// no container runtime is measured.
+// makespanAt also sends the stack's requests in other orders without an engine. With a stand-in node, it does not
+// measure a container runtime.
 func makespanAt(ctx context.Context, checkout, dir string, divisor int) (err error) {
 	c, record := cloud{checkout, filepath.Join(dir, "m")}, filepath.Join(dir, "record")
 	defer func() { err = errors.Join(err, c.down()) }()
@@ -87,14 +86,14 @@ func makespanAt(ctx context.Context, checkout, dir string, divisor int) (err err
 	return report(ways, s, divisor, took)
 }
 
-// destroy takes the dev stack down and leaves the local cloud.
+// destroy destroys the dev stack. The local cloud keeps running.
 func (c cloud) destroy(ctx context.Context) error {
 	_, err := c.run(ctx, "", "pulumi", "destroy", "--yes", "--skip-preview", "--non-interactive")
 	return err
 }
 
-// again takes the dev stack down and brings it up once more, without what only a first time does: compiling, and
-// starting the local cloud.
+// again destroys the dev stack and brings it up again, without the costs of a first up: compiling, and starting the
+// local cloud.
 func (c cloud) again(ctx context.Context) (spans map[string]span, took time.Duration, s state, err error) {
 	if err := c.destroy(ctx); err != nil {
 		return nil, 0, s, err
@@ -104,19 +103,8 @@ func (c cloud) again(ctx context.Context) (spans map[string]span, took time.Dura
 		return nil, 0, s, err
 	}
 	begin := time.Now()
-	spans, err = watch(
-		c.program(
-			ctx,
-			env,
-			"pulumi",
-			"up",
-			"--yes",
-			"--skip-preview",
-			"--non-interactive",
-			"--color=never",
-			"--suppress-outputs",
-		),
-	)
+	spans, err = watch(c.program(ctx, env, "pulumi", "up", "--yes", "--skip-preview", "--non-interactive",
+		"--color=never", "--suppress-outputs"))
 	took = time.Since(begin)
 	if err != nil {
 		return nil, 0, s, err
@@ -126,14 +114,14 @@ func (c cloud) again(ctx context.Context) (spans map[string]span, took time.Dura
 		err = json.Unmarshal(exported, &s)
 	}
 	for _, r := range s.Deployment.Resources {
-		if r.ID == "" { // components, which take no time of their own
+		if r.ID == "" { // a component, which takes no time itself
 			delete(spans, r.name())
 		}
 	}
 	return spans, took, s, err
 }
 
-// besideTheCluster are resources that need nothing of the cluster, and so have to be begun while it is made.
+// besideTheCluster are resources that do not depend on the cluster, so their creation must begin before it ends.
 var besideTheCluster = []string{
 	"vault-vault",
 	"keyvault-demo-identity",
@@ -141,7 +129,7 @@ var besideTheCluster = []string{
 	"keyvault-demo-mount-role-key-my-key",
 }
 
-// checkMakespan measures the program alone, twice, of which the better counts.
+// checkMakespan measures only the program. The better of two runs counts.
 func checkMakespan(ctx context.Context, checkout, dir string) (_ []ratio, err error) {
 	c := cloud{checkout, filepath.Join(dir, "m")}
 	defer func() { err = errors.Join(err, c.down()) }()
@@ -161,18 +149,18 @@ func checkMakespan(ctx context.Context, checkout, dir string) (_ []ratio, err er
 		least = min(least, all.Seconds()/chain.Seconds())
 		for _, name := range besideTheCluster {
 			if one := spans[name]; one.begin.IsZero() || one.begin.After(spans["cluster-cluster"].end) {
-				return nil, fmt.Errorf("%s was not begun while the cluster was made", name)
+				return nil, fmt.Errorf("the creation of %s did not begin while the cluster was created", name)
 			}
 		}
 	}
 	return []ratio{{"makespan at 1/100 of Azure's times, by the forced chain", least, 1.35}}, nil
 }
 
-// makespan is how long a way took from its beginning to the pod, and how long the resources of the forced chain did.
+// makespan returns the time from the resource group to the pod, and the sum of the times in the forced chain.
 func (w way) makespan() (all, chain time.Duration, err error) {
 	for _, name := range forced {
 		if w.spans[name].end.IsZero() {
-			return 0, 0, fmt.Errorf("%s: there is no word of when %s was created", w.name, name)
+			return 0, 0, fmt.Errorf("%s: the end of the creation of %s is unknown", w.name, name)
 		}
 		chain += w.spans[name].took()
 	}
@@ -183,8 +171,7 @@ func (w way) makespan() (all, chain time.Duration, err error) {
 func report(ways []way, s state, divisor int, took time.Duration) error {
 	fmt.Printf(
 		"\n| at 1/%d of Azure's times | resource group to pod | its forced chain | times the chain |\n|---|---:|---:|---:|\n",
-		divisor,
-	)
+		divisor)
 	for _, w := range ways {
 		all, chain, err := w.makespan()
 		if err != nil {
@@ -207,7 +194,7 @@ func report(ways []way, s state, divisor int, took time.Duration) error {
 
 func (s span) took() time.Duration { return s.end.Sub(s.begin) }
 
-// critical is the way on which the last resource came to be: before each, that which it waited for longest.
+// critical returns the critical path to the last resource: before each resource the one that it waited for longest.
 func critical(spans map[string]span, s state, last string) []string {
 	byURN, byName := map[string]stateResource{}, map[string]stateResource{}
 	for _, r := range s.Deployment.Resources {
@@ -228,7 +215,7 @@ func critical(spans map[string]span, s state, last string) []string {
 	}
 }
 
-// watch runs the engine and notes when it tells of a resource's first beginning and of its end.
+// watch runs the engine and returns when it printed each resource's first beginning and its end.
 func watch(cmd *exec.Cmd) (map[string]span, error) {
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -239,10 +226,10 @@ func watch(cmd *exec.Cmd) (map[string]span, error) {
 		return nil, err
 	}
 	spans := map[string]span{}
-	var said strings.Builder
+	var printed strings.Builder
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
+		printed.WriteString(lines.Text() + "\n")
 		match := step.FindStringSubmatch(lines.Text())
 		if match == nil {
 			continue
@@ -256,7 +243,7 @@ func watch(cmd *exec.Cmd) (map[string]span, error) {
 		spans[match[1]] = s
 	}
 	if err := cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("pulumi: %w\n%s", err, said.String())
+		return nil, fmt.Errorf("pulumi: %w\n%s", err, printed.String())
 	}
 	return spans, nil
 }

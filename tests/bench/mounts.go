@@ -12,25 +12,18 @@ import (
 	"time"
 )
 
-// mountedPods is how many pods are made at once.
+// mountedPods is the number of pods that are created at once.
 const mountedPods = 40
 
-// mounts makes pods at once that mount what the dev stack's pod mounts, a secret and a key, and counts what they ask of
-// Azure. The floor is one exchange of a token for each mount and one call for each object.
+// mounts creates pods at once that mount a secret and a key, like the dev stack's pod, and counts their requests to
+// Azure. The minimum is one token exchange for each mount and one read for each object.
 func mounts(ctx context.Context, checkout, dir string) error {
-	fmt.Printf(
-		"\n| %d pods at once | until all have them | pods a minute | exchanges a mount | looks at Entra's metadata | refusals that say where to sign in | reads | Entra's looks at the issuer | others |\n"+
-			"|---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
-		mountedPods,
-	)
+	fmt.Printf("\n| %d pods at once | until all have them | pods a minute | exchanges a mount | "+
+		"looks at Entra's metadata | refusals that say where to sign in | reads | Entra's looks at the issuer | others |\n"+
+		"|---|---:|---:|---:|---:|---:|---:|---:|---:|\n", mountedPods)
 	nodes := []string{"stand-in"}
-	if _, err := output(
-		ctx,
-		checkout,
-		nil,
-		filepath.Join(checkout, "bin", "localcloud"),
-		"can-run-real-node",
-	); err == nil {
+	localcloud := filepath.Join(checkout, "bin", "localcloud")
+	if _, err := output(ctx, checkout, nil, localcloud, "can-run-real-node"); err == nil {
 		nodes = append(nodes, "real")
 	}
 	for i, node := range nodes {
@@ -49,7 +42,7 @@ func mounts(ctx context.Context, checkout, dir string) error {
 	return nil
 }
 
-// checkMounts compares what is asked of Azure on a stand-in node with the floor, and all of it with what it has been.
+// checkMounts compares the requests to Azure on a stand-in node with the minimum, and their total with earlier runs.
 func checkMounts(ctx context.Context, checkout, dir string) ([]ratio, error) {
 	all, err := mountsOn(ctx, cloud{checkout, filepath.Join(dir, "v")}, "stand-in")
 	if err != nil {
@@ -57,7 +50,7 @@ func checkMounts(ctx context.Context, checkout, dir string) ([]ratio, error) {
 	}
 	m := all[len(all)-1]
 	if m.each(exchange) < 1 || m.each(read) < 2 {
-		return nil, fmt.Errorf("the log shows fewer requests than mounts take: %v", m.calls)
+		return nil, fmt.Errorf("the log has fewer requests than mounts need: %v", m.calls)
 	}
 	return []ratio{
 		{"mounts: exchanges, by mounts", m.each(exchange), 1.05},
@@ -66,14 +59,14 @@ func checkMounts(ctx context.Context, checkout, dir string) ([]ratio, error) {
 	}, nil
 }
 
-// mounted is what it took to mount a volume into the pods, and the requests by their kind.
+// mounted is how long it took to mount a volume into the pods, and the number of requests by kind.
 type mounted struct {
 	what  string
 	took  time.Duration
 	calls map[string]int
 }
 
-// each is how many requests of some kinds there were for a pod.
+// each returns the average number of requests of some kinds for each pod.
 func (m mounted) each(kinds ...string) float64 {
 	calls := 0
 	for _, kind := range kinds {
@@ -84,7 +77,7 @@ func (m mounted) each(kinds ...string) float64 {
 
 func mountsOn(ctx context.Context, c cloud, node string) (all []mounted, err error) {
 	defer func() { err = errors.Join(err, c.down()) }()
-	// No rotation in between: it would be counted too.
+	// Without a rotation, whose requests would count.
 	if err := c.up(ctx, "--node="+node, "--config", "rotationPollInterval=1h"); err != nil {
 		return nil, err
 	}
@@ -103,7 +96,7 @@ func mountsOn(ctx context.Context, c cloud, node string) (all []mounted, err err
 	}}}
 	for i, name := range []string{"", "an empty folder", "the secret and the key"} {
 		if name == "" || node != "real" && i < 2 {
-			continue // a stand-in node mounts nothing else
+			continue // a stand-in node mounts only the driver's volumes
 		}
 		before, err := os.ReadFile(c.log())
 		if err != nil {
@@ -122,15 +115,13 @@ func mountsOn(ctx context.Context, c cloud, node string) (all []mounted, err err
 	return all, nil
 }
 
-// pods makes pods with a volume and returns how long it takes until each has read a file in it.
+// pods creates pods with a volume and returns how long it takes until each has read its files.
 func (c cloud) pods(
-	ctx context.Context,
-	node, label, namespace, account string,
-	volume map[string]any,
+	ctx context.Context, node, label, namespace, account string, volume map[string]any,
 ) (time.Duration, error) {
 	type object = map[string]any
 	volume["name"] = "v"
-	// A stand-in node runs no container: a pod is ready there when its volume is mounted.
+	// On a stand-in node, which runs no containers, a pod is ready when its volume is mounted.
 	until := "condition=Ready"
 	if node == "real" {
 		until = "jsonpath={.status.phase}=Succeeded"
@@ -171,18 +162,9 @@ func (c cloud) pods(
 	if _, err := c.run(ctx, string(manifest), "kubectl", "create", "--filename=-"); err != nil {
 		return 0, err
 	}
-	if _, err := c.run(
-		ctx,
-		"",
-		"kubectl",
-		"wait",
-		"--for="+until,
-		"--timeout=5m",
-		"--namespace",
-		namespace,
-		"pod",
-		"--selector=bench="+label,
-	); err != nil {
+	_, err = c.run(ctx, "", "kubectl", "wait", "--for="+until, "--timeout=5m", "--namespace", namespace, "pod",
+		"--selector=bench="+label)
+	if err != nil {
 		return 0, err
 	}
 	took := time.Since(begin)
@@ -190,7 +172,8 @@ func (c cloud) pods(
 	return took, err
 }
 
-// The kinds of requests.
+// The kinds of requests: of tokens, of Entra ID's metadata, rejected by Key Vault with an authentication challenge, of
+// objects, of the cluster's issuer by Entra ID, and others.
 const (
 	exchange  = "exchange"
 	discovery = "discovery"
@@ -202,7 +185,7 @@ const (
 
 var logged = regexp.MustCompile(`msg=request method=(\S+) host=(\S+) path=(\S+) status=(\S+)`)
 
-// count counts the requests of a part of the local cloud's log by their kind.
+// count counts the requests in a part of the local cloud's log by kind.
 func count(log string) map[string]int {
 	calls := map[string]int{}
 	for _, match := range logged.FindAllStringSubmatch(log, -1) {

@@ -14,22 +14,22 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/tests/judges"
 )
 
-// peersRounds is how often each of the two makes its resources: medians count.
+// peersRounds is the number of rounds, whose median counts.
 const peersRounds = 3
 
-// peer is one of those who make the same eight resources. name is that of the resource group, the vault, and what is in
-// the group, which is another one each time, since a deleted vault keeps its name.
+// peer is one of two tools that manage the same eight resources. Its functions return the commands for resources with a
+// name, which differs each time, because a deleted vault keeps its name.
 type peer struct {
 	name                 string
 	create, see, destroy func(name string) []*exec.Cmd
-	took                 [3][]time.Duration
+	took                 [3][]time.Duration // of create, see and destroy
 }
 
-// peers has OpenTofu and this repository's components make the same eight resources in turn, look at what they made, and
-// take it down, at a hundredth of Azure's times.
+// peers compares OpenTofu with this repository's components: each in turn creates, previews and destroys the same eight
+// resources, at a hundredth of Azure's times.
 func peers(ctx context.Context, checkout, dir string) error { return peersAt(ctx, checkout, dir, 100) }
 
-// peersTenth does so at a tenth of Azure's times.
+// peersTenth does the same at a tenth of Azure's times.
 func peersTenth(ctx context.Context, checkout, dir string) error {
 	return peersAt(ctx, checkout, dir, 10)
 }
@@ -45,8 +45,8 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, c.down()) }()
-	if out, err := c.command(ctx, "start", "--node=stand-in", "--times", fmt.Sprintf("azure/%d", divisor)).
-		CombinedOutput(); err != nil {
+	start := c.command(ctx, "start", "--node=stand-in", "--times", fmt.Sprintf("azure/%d", divisor))
+	if out, err := start.CombinedOutput(); err != nil {
 		return fmt.Errorf("start: %w\n%s", err, out)
 	}
 	env, err := c.localcloud().Environ(ctx)
@@ -61,24 +61,13 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		return err
 	}
 	program := filepath.Join(dir, "peers")
-	if _, err := output(
-		ctx,
-		filepath.Join(checkout, "tests", "programs"),
-		nil,
-		"go",
-		"build",
-		"-o",
-		program,
-		"./peers",
-	); err != nil {
+	source := filepath.Join(checkout, "tests", "programs")
+	if _, err := output(ctx, source, nil, "go", "build", "-o", program, "./peers"); err != nil {
 		return err
 	}
-	project, err := json.Marshal(
-		map[string]any{
-			"name":    "peers",
-			"runtime": map[string]any{"name": "go", "options": map[string]any{"binary": program}},
-		},
-	)
+	project, err := json.Marshal(map[string]any{
+		"name": "peers", "runtime": map[string]any{"name": "go", "options": map[string]any{"binary": program}},
+	})
 	if err == nil {
 		err = os.MkdirAll(filepath.Join(dir, "pulumi"), 0o700)
 	}
@@ -109,7 +98,7 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		name:   "OpenTofu with azapi",
 		create: func(name string) []*exec.Cmd { return []*exec.Cmd{opentofu(name, "apply", "-auto-approve")} },
 		see:    func(name string) []*exec.Cmd { return []*exec.Cmd{opentofu(name, "plan")} },
-		destroy: func(name string) []*exec.Cmd { // Resource Manager deletes no secrets and keys
+		destroy: func(name string) []*exec.Cmd { // Resource Manager cannot delete secrets and keys
 			return []*exec.Cmd{
 				opentofu(name, "state", "rm", "azapi_resource.secret", "azapi_resource.key"),
 				opentofu(name, "destroy", "-auto-approve"),
@@ -122,19 +111,14 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		destroy: func(string) []*exec.Cmd { return []*exec.Cmd{pulumi("destroy", "--yes", "--skip-preview")} },
 	}}
 	for round := range peersRounds {
-		if round%2 == 1 { // not always the same one first
+		if round%2 == 1 { // alternate which is first
 			slices.Reverse(both)
 		}
 		for i, p := range both {
 			name := fmt.Sprintf("kv-peer-%d-%d", round, i)
-			if out, err := pulumi(
-				"config",
-				"set-all",
-				"--plaintext",
-				"name="+name,
-				"--plaintext",
-				"tenantId="+running.Credentials.TenantID,
-			).CombinedOutput(); err != nil {
+			configure := pulumi("config", "set-all", "--plaintext", "name="+name,
+				"--plaintext", "tenantId="+running.Credentials.TenantID)
+			if out, err := configure.CombinedOutput(); err != nil {
 				return fmt.Errorf("config: %w\n%s", err, out)
 			}
 			for step, commands := range [][]*exec.Cmd{p.create(name), p.see(name), p.destroy(name)} {
@@ -149,12 +133,8 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		}
 	}
 	slices.SortFunc(both, func(a, b *peer) int { return len(b.name) - len(a.name) }) // OpenTofu first
-	fmt.Printf(
-		"\n| at 1/%d of Azure's times | %s | %s | ratio |\n|---|---:|---:|---:|\n",
-		divisor,
-		both[0].name,
-		both[1].name,
-	)
+	fmt.Printf("\n| at 1/%d of Azure's times | %s | %s | ratio |\n|---|---:|---:|---:|\n", divisor, both[0].name,
+		both[1].name)
 	for step, what := range []string{"creating the eight", "second plan or preview", "destroying"} {
 		a, b := median(both[0].took[step]), median(both[1].took[step])
 		fmt.Printf("| %s | %.1f s | %.1f s | %.2f |\n", what, a.Seconds(), b.Seconds(), b.Seconds()/a.Seconds())
@@ -162,5 +142,5 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 	return nil
 }
 
-// median leaves what it is given as it was.
+// median does not change its argument.
 func median(of []time.Duration) time.Duration { return slices.Sorted(slices.Values(of))[len(of)/2] }

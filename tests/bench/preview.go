@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// preview times a preview of the prod stack, which is up.
+// preview measures a preview of the prod stack after it was brought up.
 func preview(ctx context.Context, checkout, dir string) (err error) {
 	c := cloud{checkout, filepath.Join(dir, "home")}
 	defer func() { err = errors.Join(err, c.down()) }()
@@ -30,11 +30,7 @@ func preview(ctx context.Context, checkout, dir string) (err error) {
 		times = append(times, time.Since(begin))
 	}
 	slices.Sort(times)
-	fmt.Printf(
-		"\nA preview of the prod stack, which is up, takes %.1f s (%.1f s, %.1f s).\n",
-		times[0].Seconds(),
-		times[1].Seconds(),
-		times[2].Seconds(),
-	)
+	fmt.Printf("\nA preview of the prod stack, which is up, takes %.1f s (%.1f s, %.1f s).\n", times[0].Seconds(),
+		times[1].Seconds(), times[2].Seconds())
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// programs are what the processes of a run are called in tables, by the names of their files.
+// programs has the names of processes in tables, by the names of their files.
 var programs = map[string]string{
 	"fleet":                        "program",
 	"pulumi":                       "engine",
@@ -31,16 +31,16 @@ var programs = map[string]string{
 	"etcd":                         "etcd",
 }
 
-// others are processes that are none of them.
+// others is the name of all other processes in tables.
 const others = "others"
 
-// measured is what a command took: as a whole, and by program, those of the local cloud included.
+// measured is what a command took, in total and by program. It includes the local cloud's programs.
 type measured struct {
 	wall time.Duration
 	by   map[string]usage // without wall
 }
 
-// of adds up what some programs took. They run side by side, so that their memory adds up as well.
+// of adds up what some programs took. Because they run side by side, it adds up their memory, too.
 func (m measured) of(names ...string) (sum usage) {
 	for _, name := range names {
 		sum.cpu += m.by[name].cpu
@@ -49,7 +49,7 @@ func (m measured) of(names ...string) (sum usage) {
 	return sum
 }
 
-// least is the less of two runs, one by one.
+// least returns the minimum of each value of two runs.
 func (m measured) least(other measured) measured {
 	least := measured{wall: min(m.wall, other.wall), by: map[string]usage{}}
 	for name, a := range m.by {
@@ -59,7 +59,7 @@ func (m measured) least(other measured) measured {
 	return least
 }
 
-// leastOf is the least of some runs, one by one.
+// leastOf returns the minimum of each value of some runs.
 func leastOf(runs []measured) measured {
 	least := runs[0]
 	for _, run := range runs[1:] {
@@ -68,10 +68,11 @@ func leastOf(runs []measured) measured {
 	return least
 }
 
-// measure runs a command and watches it, with all that it starts, and the processes of the local cloud whose first has a pid.
+// measure runs a command and measures it, all processes that it starts, and those of the local cloud with the given
+// pid.
 func measure(ctx context.Context, cloud int, cmd *exec.Cmd) (measured, error) {
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var printed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &printed, &printed
 	w := watcher{used: map[int]process{}}
 	w.look(cloud)
 	before := maps.Clone(w.used)
@@ -82,7 +83,7 @@ func measure(ctx context.Context, cloud int, cmd *exec.Cmd) (measured, error) {
 	watching, stop := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
-		// Often enough that little of what a process does in the end is missed, and seldom enough to cost nothing.
+		// Often enough to miss little of the end of a process, and rarely enough to cost nothing.
 		for tick := time.NewTicker(100 * time.Millisecond); ; {
 			w.look(cloud, cmd.Process.Pid)
 			select {
@@ -98,13 +99,9 @@ func measure(ctx context.Context, cloud int, cmd *exec.Cmd) (measured, error) {
 	stop()
 	done.Wait()
 	if err != nil {
-		text := said.String()
-		return took, fmt.Errorf(
-			"%s: %w\n%s",
-			strings.Join(cmd.Args, " "),
-			errors.Join(err, ctx.Err()),
-			text[max(0, len(text)-4000):],
-		)
+		text := printed.String()
+		return took, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), errors.Join(err, ctx.Err()),
+			text[max(0, len(text)-4000):])
 	}
 	for pid, p := range w.used {
 		of := took.by[p.name]
@@ -115,23 +112,23 @@ func measure(ctx context.Context, cloud int, cmd *exec.Cmd) (measured, error) {
 	return took, nil
 }
 
-// watcher knows what processes have used when it looked last.
+// watcher has what each process had used when it last looked.
 type watcher struct{ used map[int]process }
 
 type process struct {
-	name string // as tables have it
+	name string // in tables
 	cpu  time.Duration
-	peak int64 // most memory it has had at once, in bytes
+	peak int64 // peak memory in bytes
 }
 
-// look looks at some processes and all their descendants. What goes away meanwhile stays as it was.
+// look updates the values of some processes and all their descendants. Processes that have ended keep their values.
 func (w *watcher) look(roots ...int) {
 	children, cpu := map[int][]int{}, map[int]time.Duration{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range stats {
 		content, _ := os.ReadFile(file)
-		// After the name, which may have anything in it: state, parent, and as the 12th and 13th the time used, in ticks
-		// (man 5 proc_pid_stat).
+		// The name may have any characters. After it come state, parent, and as 12th and 13th field the times in ticks (man 5
+		// proc_pid_stat).
 		_, rest, ok := bytes.Cut(content, []byte(") "))
 		fields := strings.Fields(string(rest))
 		if !ok || len(fields) < 13 {
@@ -149,7 +146,7 @@ func (w *watcher) look(roots ...int) {
 		todo = append(todo, children[pid]...)
 		p := process{name: nameOf(pid), cpu: cpu[pid], peak: peakOf(pid)}
 		if p.name == "" || p.peak == 0 {
-			continue // it is gone
+			continue // the process has ended
 		}
 		w.used[pid] = p
 	}

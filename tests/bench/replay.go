@@ -19,20 +19,20 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 )
 
-// request makes one resource of the stack, as the program did.
+// request creates one resource of the stack, as the program did.
 type request struct {
-	name   string   // the resource's in the program
-	module string   // the component that it is a part of; empty: none
-	needs  []string // the requests whose answers are in it
-	kind   string   // the last word of the resource's type
+	name   string   // name of the resource in the program
+	module string   // component that the resource belongs to; may be empty
+	needs  []string // requests whose responses it contains
+	kind   string   // last part of the resource's type
 
-	id, body          string // Azure: what Resource Manager was sent, and where
+	id, body          string // in Azure: the request to Resource Manager
 	version           string
-	manifest          string // Kubernetes
-	namespace, object string // of a pod, which is waited for
+	manifest          string // in Kubernetes
+	namespace, object string // of a pod to wait for
 }
 
-// state is what the engine keeps of a stack.
+// state is an exported stack.
 type state struct {
 	Deployment struct{ Resources []stateResource }
 }
@@ -46,7 +46,7 @@ type stateResource struct {
 func (r stateResource) name() string { return r.URN[strings.LastIndex(r.URN, "::")+2:] }
 func (r stateResource) kind() string { return r.Type[strings.LastIndex(r.Type, ":")+1:] }
 
-// waits are the URNs of the resources that r was created after: those whose outputs it has, and its provider.
+// waits returns the URNs of the resources that r waited for: its dependencies and its provider.
 func (r stateResource) waits() []string {
 	urns := slices.Clone(r.Dependencies)
 	if i := strings.LastIndex(r.Provider, "::"); i > 0 {
@@ -55,8 +55,8 @@ func (r stateResource) waits() []string {
 	return urns
 }
 
-// requestsOf are those that made a stack, in an order in which they can be sent: from the engine's state, and from the
-// folder that `localcloud up --record` filled.
+// requestsOf returns the requests that created a stack, in an order in which they can be sent. It reads them from the
+// engine's state and the folder that `localcloud up --record` filled.
 func requestsOf(s state, record string) ([]request, error) {
 	sent, err := recorded(record)
 	if err != nil {
@@ -74,7 +74,7 @@ func requestsOf(s state, record string) ([]request, error) {
 		case strings.HasPrefix(r.Type, "azure-native"):
 			body, ok := sent[strings.ToLower(r.ID)]
 			if !ok {
-				return nil, fmt.Errorf("nothing is recorded of %s", r.ID)
+				return nil, fmt.Errorf("no request is recorded for %s", r.ID)
 			}
 			made.id, made.version, made.body = r.ID, body.APIVersion, string(body.Body)
 		case strings.HasPrefix(r.Type, "kubernetes:"):
@@ -86,7 +86,7 @@ func requestsOf(s state, record string) ([]request, error) {
 			if made.kind == "Pod" {
 				made.namespace, made.object, _ = strings.Cut(r.ID, "/")
 			}
-		default: // made by the engine alone
+		default: // no request
 			continue
 		}
 		requests = append(requests, made)
@@ -99,7 +99,7 @@ type sent struct {
 	Body             json.RawMessage
 }
 
-// recorded is what Resource Manager was sent, by the resource's id in lower case.
+// recorded returns the requests to Resource Manager by the resource's id in lower case.
 func recorded(dir string) (map[string]sent, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
@@ -120,7 +120,7 @@ func recorded(dir string) (map[string]sent, error) {
 	return all, nil
 }
 
-// needs are the resources that r waits for, seen through those for which nothing is sent, such as the Kubernetes
+// needs returns the resources that r waits for. It looks through resources without a request, such as the Kubernetes
 // provider.
 func needs(r stateResource, byURN map[string]stateResource) []string {
 	var found []string
@@ -136,13 +136,13 @@ func needs(r stateResource, byURN map[string]stateResource) []string {
 	return slices.Compact(found)
 }
 
-// An order says which requests have to be done before one is sent.
+// An order returns the requests that must be done before one is sent.
 type order func(requests []request, i int) []string
 
-// asNeeded sends each request as soon as its own needs are there: what an engine without any cost of its own would do.
+// asNeeded sends each request as soon as its needs are met, like an engine without costs.
 func asNeeded(requests []request, i int) []string { return requests[i].needs }
 
-// inTurn sends one after another, as somebody who follows the guide.
+// inTurn sends one request after another, like somebody who follows the guide.
 func inTurn(requests []request, i int) []string {
 	if i == 0 {
 		return nil
@@ -150,8 +150,8 @@ func inTurn(requests []request, i int) []string {
 	return []string{requests[i-1].name}
 }
 
-// byModule sends a request when what it needs of its own module is there, and the whole of every other module that any
-// request of its module needs something of: as Terraform, where modules depend on modules.
+// byModule sends a request when its needs in its own module are met, and when every other module that its module needs
+// is complete, as Terraform does where modules depend on modules.
 func byModule(requests []request, i int) []string {
 	own := requests[i].module
 	byName := map[string]request{}
@@ -180,15 +180,12 @@ func byModule(requests []request, i int) []string {
 	return slices.Compact(waits)
 }
 
-// span is when a resource was begun and when it was there.
+// span is when a resource's creation began and ended.
 type span struct{ begin, end time.Time }
 
-// send sends all requests in an order. The first that fails ends it.
+// send sends all requests in an order. It ends at the first error.
 func send(
-	ctx context.Context,
-	requests []request,
-	in order,
-	do func(context.Context, request) error,
+	ctx context.Context, requests []request, in order, do func(context.Context, request) error,
 ) (map[string]span, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -224,8 +221,8 @@ func send(
 	return spans, context.Cause(ctx)
 }
 
-// replay sends the requests of a stack that was destroyed to its cloud once more. What Azure chose, such as the issuer,
-// is another now.
+// replay sends the requests of a destroyed stack to its cloud again. Values that Azure chooses, such as the issuer, are
+// new.
 type replay struct {
 	cloud      cloud
 	azure      *armresources.Client
@@ -235,12 +232,12 @@ type replay struct {
 	kubeconfig string
 
 	mu  sync.Mutex
-	was map[string]string // values of the stack, and what they are now
-	of  map[string]map[string]any
+	was map[string]string         // from the stack's values to the new ones
+	of  map[string]map[string]any // outputs of the stack's resources
 }
 
-// newReplay is one of the stack with this state. The vault's name, which is taken for as long as a deleted vault can be
-// recovered, gets another ending.
+// newReplay returns a replay of the stack with this state. It appends ending to the vault's name, because the deleted
+// vault keeps its name.
 func newReplay(ctx context.Context, c cloud, s state, ending string) (*replay, error) {
 	owner, options, subscription, err := c.azure()
 	if err != nil {
@@ -272,7 +269,7 @@ func newReplay(ctx context.Context, c cloud, s state, ending string) (*replay, e
 	return r, nil
 }
 
-// now is a text of the stack with the values of this time.
+// now returns a text of the stack with the new values.
 func (r *replay) now(text string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -282,12 +279,12 @@ func (r *replay) now(text string) string {
 	return text
 }
 
-// learn notes what a value of the stack is this time.
+// learn records the new value of a value of the stack.
 func (r *replay) learn(was, is any) error {
 	before, ok := was.(string)
 	after, also := is.(string)
 	if !ok || !also || before == "" || after == "" {
-		return errors.New("the answer lacks what other requests need")
+		return errors.New("the response lacks a value that other requests need")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -295,22 +292,14 @@ func (r *replay) learn(was, is any) error {
 	return nil
 }
 
-// do sends one request and returns when the resource is there.
+// do sends a request and waits until the resource is created.
 func (r *replay) do(ctx context.Context, one request) error {
 	if one.manifest != "" {
 		if err := r.kubectl(ctx, r.now(one.manifest), "apply", "--filename=-"); err != nil || one.object == "" {
 			return err
 		}
-		return r.kubectl(
-			ctx,
-			"",
-			"wait",
-			"--for=condition=Ready",
-			"--timeout=5m",
-			"--namespace",
-			one.namespace,
-			"pod/"+one.object,
-		)
+		return r.kubectl(ctx, "", "wait", "--for=condition=Ready", "--timeout=5m", "--namespace", one.namespace,
+			"pod/"+one.object)
 	}
 	var body armresources.GenericResource
 	if err := json.Unmarshal([]byte(r.now(one.body)), &body); err != nil {
@@ -330,10 +319,8 @@ func (r *replay) do(ctx context.Context, one request) error {
 	}
 	switch one.kind {
 	case "UserAssignedIdentity":
-		return errors.Join(
-			r.learn(before["principalId"], properties["principalId"]),
-			r.learn(before["clientId"], properties["clientId"]),
-		)
+		return errors.Join(r.learn(before["principalId"], properties["principalId"]),
+			r.learn(before["clientId"], properties["clientId"]))
 	case "ManagedCluster":
 		was, _ := before["oidcIssuerProfile"].(map[string]any)
 		is, _ := properties["oidcIssuerProfile"].(map[string]any)
@@ -342,7 +329,7 @@ func (r *replay) do(ctx context.Context, one request) error {
 	return nil
 }
 
-// getCredentials is the guide's az aks get-credentials.
+// getCredentials does the guide's az aks get-credentials.
 func (r *replay) getCredentials(ctx context.Context, cluster string) error {
 	id, err := arm.ParseResourceID(cluster)
 	if err != nil {
@@ -353,22 +340,22 @@ func (r *replay) getCredentials(ctx context.Context, cluster string) error {
 		return err
 	}
 	if len(answer.Kubeconfigs) == 0 {
-		return errors.New("there is no kubeconfig")
+		return errors.New("Azure returned no kubeconfig")
 	}
 	return os.WriteFile(r.kubeconfig, answer.Kubeconfigs[0].Value, 0o600)
 }
 
 func (r *replay) kubectl(ctx context.Context, stdin string, args ...string) error {
 	cmd := r.cloud.program(ctx, r.env, "kubectl", append([]string{"--kubeconfig", r.kubeconfig}, args...)...)
-	var said bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &said, &said
+	var printed bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &printed, &printed
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("kubectl %s: %w\n%s", args[0], err, said.Bytes())
+		return fmt.Errorf("kubectl %s: %w\n%s", args[0], err, printed.Bytes())
 	}
 	return nil
 }
 
-// delete deletes the resource group that the requests made.
+// delete deletes the resource group that the requests created.
 func (r *replay) delete(ctx context.Context, requests []request) error {
 	for _, one := range requests {
 		if one.kind != "ResourceGroup" {
@@ -385,7 +372,7 @@ func (r *replay) delete(ctx context.Context, requests []request) error {
 	return nil
 }
 
-// finished asks ten times a second, as the stand-in for azure-native does where the local cloud lets it.
+// finished polls ten times a second, as the stand-in for azure-native does.
 func finished[T any](ctx context.Context, poller *runtime.Poller[T]) (T, error) {
 	for !poller.Done() {
 		select {

@@ -14,25 +14,20 @@ import (
 )
 
 var (
-	sizes = flag.String("sizes", "10,100,1000", "how many `workloads` scale is measured with, from few to many")
-	saved = flag.Int(
-		"saved",
-		100,
-		"up to how many `workloads` scale is also measured with an engine that saves the whole state after each step, as "+
-			"it does by itself, and which takes the square of their number",
-	)
+	sizes = flag.String("sizes", "10,100,1000", "scale: numbers of `workloads` to measure, in ascending order")
+	saved = flag.Int("saved", 100, "scale: up to this number of `workloads`, also measure with an engine that saves the "+
+		"whole state after each step, its default, whose cost grows with the square of their number")
 )
 
 // The goals of scale at the largest size.
 const (
-	goalAgainstBare = 1.15 // the time with components, by the bare one
-	goalOfGrowth    = 1.2  // the time of a workload, by that in the stack of the size before
+	goalAgainstBare = 1.15 // time with components divided by the bare time
+	goalOfGrowth    = 1.2  // time of a workload divided by its time in the next smaller stack
 )
 
-// scale brings up programs/fleet in stacks of several sizes, with the components and bare, each in a local cloud of its
-// own that is instant and has a stand-in node. The program is compiled ahead. What counts is the quickest of three
-// previews and of two ups, taken in turn with the bare ones: on a shared machine one may take half as long again as the
-// next.
+// scale brings up programs/fleet in stacks of several sizes, with the components and bare, each in its own instant
+// local cloud with a stand-in node. The program is compiled ahead. The fastest of three previews and of two ups counts,
+// in turn with the bare ones, because on a shared machine times differ by half.
 func scale(ctx context.Context, checkout, dir string) error {
 	var counts []int
 	for given := range strings.SplitSeq(*sizes, ",") {
@@ -53,7 +48,7 @@ func scale(ctx context.Context, checkout, dir string) error {
 			{preview: leastOf(previews[fleetStack{count, true}])},
 		}
 		for j := range 4 {
-			bare := (i + j) % 2 // not always the same one first
+			bare := (i + j) % 2 // alternate which is first
 			run := &runs[count][bare]
 			if err := run.measure(ctx, checkout, dir, count, bare == 1, false); err != nil {
 				return err
@@ -70,11 +65,10 @@ func scale(ctx context.Context, checkout, dir string) error {
 	return nil
 }
 
-// fleetRun is what a stack that is not there yet took. In up the engine saves its state at the end, in saving after
-// each step.
+// fleetRun is what a new stack took. In up the engine saves its state at the end, in saving after each step.
 type fleetRun struct{ preview, up, saving measured }
 
-// measure brings up a stack in a local cloud of its own, and keeps what it took if that is less than before.
+// measure brings up a stack in a new local cloud, and keeps the minimum of what it took.
 func (run *fleetRun) measure(ctx context.Context, checkout, dir string, workloads int, bare, saving bool) (err error) {
 	f, err := newFleet(ctx, checkout, dir)
 	if err != nil {
@@ -113,13 +107,10 @@ func (s fleetStack) String() string {
 	return fmt.Sprintf("%d workloads, %s", s.workloads, map[bool]string{false: "with components", true: "bare"}[s.bare])
 }
 
-// previewFleets previews fleets in one local cloud, which previews leave as it is, with the components and bare in
-// turn, and returns what each took in each round.
+// previewFleets previews fleets in one local cloud, with the components and bare in turn, and returns what each took in
+// each round.
 func previewFleets(
-	ctx context.Context,
-	checkout, dir string,
-	counts []int,
-	rounds int,
+	ctx context.Context, checkout, dir string, counts []int, rounds int,
 ) (_ map[fleetStack][]measured, err error) {
 	f, err := newFleet(ctx, checkout, dir)
 	if err != nil {
@@ -130,7 +121,7 @@ func previewFleets(
 	for round := range rounds {
 		for _, count := range counts {
 			for i := range 2 {
-				s := fleetStack{count, (i+round)%2 == 1} // not always the same one first
+				s := fleetStack{count, (i+round)%2 == 1} // alternate which is first
 				if round == 0 {
 					if err := f.configure(ctx, s); err != nil {
 						return nil, err
@@ -148,9 +139,8 @@ func previewFleets(
 	return took, nil
 }
 
-// checkScale compares the processor time of previews, which other processes of the machine change less than the clock.
-// A shared machine is now faster and now slower, so that what is compared was measured in one round, and the median of
-// the rounds counts.
+// checkScale compares the processor times of previews, which depend less on other processes than the wall time. Because
+// the speed of a shared machine varies, it compares times of the same round, and the median of the rounds counts.
 func checkScale(ctx context.Context, checkout, dir string) ([]ratio, error) {
 	const few, many, rounds = 20, 100, 9
 	took, err := previewFleets(ctx, checkout, dir, []int{few, many}, rounds)
@@ -180,10 +170,10 @@ func checkScale(ctx context.Context, checkout, dir string) ([]ratio, error) {
 	}, nil
 }
 
-// ours are the programs whose work follows from what is registered.
+// ours are the programs whose work depends on the registered resources.
 var ours = []string{"program", "engine", "language host"}
 
-// fleet is a local cloud for programs/fleet, whose stacks are in a folder of their own.
+// fleet is a local cloud for programs/fleet, whose stacks are in dir.
 type fleet struct {
 	cloud
 	dir    string
@@ -192,8 +182,8 @@ type fleet struct {
 	config map[string]string
 }
 
-// newFleet brings up a local cloud with the dev stack, whose vault and cluster the fleet uses. Whoever calls it takes
-// it down.
+// newFleet brings up a local cloud with the dev stack, whose vault and cluster the fleet uses. The caller must call
+// down.
 func newFleet(ctx context.Context, checkout, dir string) (_ *fleet, err error) {
 	f := &fleet{cloud: cloud{checkout, filepath.Join(dir, "f")}, dir: filepath.Join(dir, "fleet")}
 	defer func() {
@@ -201,21 +191,13 @@ func newFleet(ctx context.Context, checkout, dir string) (_ *fleet, err error) {
 			err = errors.Join(err, f.down())
 		}
 	}()
-	// Anew, since what the engine keeps of a stack beside the program is encrypted with the passphrase of one local cloud.
+	// A new folder, because stack files from another local cloud are encrypted with its passphrase.
 	if err := errors.Join(os.RemoveAll(f.dir), os.MkdirAll(f.dir, 0o700)); err != nil {
 		return nil, err
 	}
 	program := filepath.Join(f.dir, "fleet")
-	if _, err := output(
-		ctx,
-		filepath.Join(checkout, "tests", "programs", "fleet"),
-		nil,
-		"go",
-		"build",
-		"-o",
-		program,
-		".",
-	); err != nil {
+	source := filepath.Join(checkout, "tests", "programs", "fleet")
+	if _, err := output(ctx, source, nil, "go", "build", "-o", program, "."); err != nil {
 		return nil, err
 	}
 	project := fmt.Sprintf("name: fleet\nruntime: {name: go, options: {binary: %q}}\n", program)
@@ -229,13 +211,13 @@ func newFleet(ctx context.Context, checkout, dir string) (_ *fleet, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f.env = slices.DeleteFunc(env, func(v string) bool { // what is the dev stack's
+	f.env = slices.DeleteFunc(env, func(v string) bool { // variables of the dev stack
 		return strings.HasPrefix(v, "PULUMI_STACK=") || strings.HasPrefix(v, "PULUMI_OPTION_CONFIG_FILE=")
 	})
 	return f, f.find(ctx)
 }
 
-// find asks the local cloud and the dev stack for what the fleet is configured with.
+// find reads the fleet's configuration from the local cloud and the dev stack.
 func (f *fleet) find(ctx context.Context) error {
 	running, err := f.localcloud().Running()
 	if err != nil {
@@ -265,23 +247,18 @@ func (f *fleet) find(ctx context.Context) error {
 
 func (f *fleet) pulumi() string { return f.localcloud().Tool("pulumi") }
 
-// name is the engine's.
+// name returns the stack's name.
 func (s fleetStack) name() string { return fmt.Sprintf("s%d-%t", s.workloads, s.bare) }
 
-// configure makes a stack.
+// configure creates a stack.
 func (f *fleet) configure(ctx context.Context, s fleetStack) error {
 	if _, err := output(ctx, f.dir, f.env, f.pulumi(), "stack", "init", s.name()); err != nil {
 		return err
 	}
 	args := []string{
-		"config",
-		"set-all",
-		"--stack",
-		s.name(),
-		"--plaintext",
-		"workloads=" + strconv.Itoa(s.workloads),
-		"--plaintext",
-		"bare=" + strconv.FormatBool(s.bare),
+		"config", "set-all", "--stack", s.name(),
+		"--plaintext", "workloads=" + strconv.Itoa(s.workloads),
+		"--plaintext", "bare=" + strconv.FormatBool(s.bare),
 	}
 	for key, value := range f.config {
 		kind := "--plaintext"
@@ -296,10 +273,8 @@ func (f *fleet) configure(ctx context.Context, s fleetStack) error {
 
 // measure runs pulumi on a stack.
 func (f *fleet) measure(ctx context.Context, s fleetStack, args ...string) (measured, error) {
-	cmd := exec.CommandContext(
-		ctx,
-		f.pulumi(),
-		append(args, "--stack", s.name(), "--non-interactive", "--color=never", "--suppress-outputs")...)
+	args = append(args, "--stack", s.name(), "--non-interactive", "--color=never", "--suppress-outputs")
+	cmd := exec.CommandContext(ctx, f.pulumi(), args...)
 	cmd.Dir, cmd.Env = f.dir, f.env
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return measure(ctx, f.pid, cmd)
@@ -311,46 +286,37 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 	commands := []struct {
 		name string
 		of   func(fleetRun) measured
-	}{{"preview", func(r fleetRun) measured { return r.preview }}, {"up, state saved at the end", func(r fleetRun) measured { return r.up }}, {"up", func(r fleetRun) measured { return r.saving }}}
+	}{
+		{"preview", func(r fleetRun) measured { return r.preview }},
+		{"up, state saved at the end", func(r fleetRun) measured { return r.up }},
+		{"up", func(r fleetRun) measured { return r.saving }},
+	}
 	for _, count := range counts {
 		for _, command := range commands {
 			with, bare := command.of(runs[count][0]), command.of(runs[count][1])
 			if with.wall == 0 {
 				continue
 			}
-			fmt.Printf(
-				"| %d | %s | %.1f s | %.1f s | %.2f |\n",
-				count,
-				command.name,
-				with.wall.Seconds(),
-				bare.wall.Seconds(),
-				with.wall.Seconds()/bare.wall.Seconds(),
-			)
+			fmt.Printf("| %d | %s | %.1f s | %.1f s | %.2f |\n", count, command.name, with.wall.Seconds(), bare.wall.Seconds(),
+				with.wall.Seconds()/bare.wall.Seconds())
 			a, b := with.of(ours...).cpu.Seconds(), bare.of(ours...).cpu.Seconds()
 			fmt.Printf("| | %s, processor time of program and engine | %.1f s | %.1f s | %.2f |\n", command.name, a, b, a/b)
 			for _, of := range []struct {
 				name     string
 				programs []string
 			}{
-				{"program", []string{"program"}}, {"engine", []string{"engine", "language host"}}, {"providers", []string{"azure-native", "Kubernetes provider"}},
+				{"program", []string{"program"}},
+				{"engine", []string{"engine", "language host"}},
+				{"providers", []string{"azure-native", "Kubernetes provider"}},
 			} {
 				a, b := with.of(of.programs...), bare.of(of.programs...)
-				fmt.Printf(
-					"| | %s, memory of the %s | %d MiB | %d MiB | %.2f |\n",
-					command.name,
-					of.name,
-					a.memory>>20,
-					b.memory>>20,
-					float64(a.memory)/float64(b.memory),
-				)
+				fmt.Printf("| | %s, memory of the %s | %d MiB | %d MiB | %.2f |\n", command.name, of.name, a.memory>>20,
+					b.memory>>20, float64(a.memory)/float64(b.memory))
 			}
 		}
 	}
-	fmt.Printf(
-		"\nThe goals at the largest size: a ratio of %.2f, and a growth of %.2f below.\n",
-		goalAgainstBare,
-		goalOfGrowth,
-	)
+	fmt.Printf("\nThe goals at the largest size: a ratio of %.2f, and a growth of %.2f below.\n", goalAgainstBare,
+		goalOfGrowth)
 	fmt.Printf("\nWith components, for each workload, in ms:\n\n| |")
 	for _, count := range counts {
 		fmt.Printf(" %d |", count)
@@ -376,7 +342,10 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 			}
 		}
 		row("time", func(m measured) float64 { return m.wall.Seconds() })
-		for _, name := range []string{"program", "engine", "language host", "azure-native", "Kubernetes provider", "local cloud", "kube-apiserver", "etcd", others} {
+		for _, name := range []string{
+			"program", "engine", "language host", "azure-native", "Kubernetes provider", "local cloud", "kube-apiserver",
+			"etcd", others,
+		} {
 			row("processor, "+name, func(m measured) float64 { return m.of(name).cpu.Seconds() })
 		}
 	}

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// phase ends with a line: of what is printed or, with Log, of the local cloud's log.
+// phase is a phase of `make up`. It ends with a line in the output or, with log, in the local cloud's log.
 type phase struct {
 	name, ends string
 	log        bool
 }
 
-// phases of `make up`, in their order.
+// phases are the phases of `make up` in their order.
 var phases = []phase{
 	{name: "programs are there", ends: "local cloud: starting"},
 	{name: "local cloud started", ends: "local cloud: Azure behind"},
@@ -33,7 +33,8 @@ var phases = []phase{
 	{name: "secret read in the pod", ends: "up in "},
 }
 
-// start takes `make up` apart, where everything is built and no local cloud runs: the quickest of three.
+// start measures the phases of `make up`, when everything is built and no local cloud runs. The fastest of three runs
+// counts.
 func start(ctx context.Context, checkout, dir string) error {
 	begin := time.Now()
 	if _, err := output(ctx, checkout, nil, "make", "build"); err != nil {
@@ -71,7 +72,7 @@ func sum(all []time.Duration) (total time.Duration) {
 	return total
 }
 
-// startOnce is how long each phase took.
+// startOnce runs up once and returns how long each phase took.
 func startOnce(ctx context.Context, c cloud) (took []time.Duration, err error) {
 	defer func() { err = errors.Join(err, c.down()) }()
 	cmd := c.command(ctx, "up")
@@ -85,11 +86,11 @@ func startOnce(ctx context.Context, c cloud) (took []time.Duration, err error) {
 		return nil, err
 	}
 	ends := make([]time.Time, len(phases))
-	var said strings.Builder
+	var printed strings.Builder
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		now := time.Now()
-		said.WriteString(lines.Text() + "\n")
+		printed.WriteString(lines.Text() + "\n")
 		for i, p := range phases {
 			if !p.log && ends[i].IsZero() && strings.Contains(lines.Text(), p.ends) {
 				ends[i] = now
@@ -98,14 +99,14 @@ func startOnce(ctx context.Context, c cloud) (took []time.Duration, err error) {
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("up: %w\n%s", err, said.String())
+		return nil, fmt.Errorf("up: %w\n%s", err, printed.String())
 	}
 	if err := c.readLog(ends); err != nil {
 		return nil, err
 	}
 	for i, p := range phases {
 		if ends[i].IsZero() {
-			return nil, fmt.Errorf("no line says %q", p.ends)
+			return nil, fmt.Errorf("no line has %q, which ends the phase %q", p.ends, p.name)
 		}
 		took = append(took, ends[i].Sub(begin))
 		begin = ends[i]
@@ -113,7 +114,7 @@ func startOnce(ctx context.Context, c cloud) (took []time.Duration, err error) {
 	return took, nil
 }
 
-// readLog finds the ends of the phases of which only the log tells.
+// readLog finds the ends of phases in the log.
 func (c cloud) readLog(ends []time.Time) error {
 	content, err := os.ReadFile(c.log())
 	if err != nil {

@@ -1,6 +1,5 @@
-// Package judges builds programs of others that know Azure from elsewhere, for tests and measurements. Their versions
-// are pinned in the go.mod files of the folders beside this file. Nothing else needs them, so that nothing else builds
-// them.
+// Package judges builds third-party programs with their own knowledge of Azure, for tests and benchmarks. The go.mod
+// files in the folders beside this file pin their versions.
 package judges
 
 import (
@@ -12,17 +11,17 @@ import (
 	"path/filepath"
 )
 
-// ErrUnavailable is what an error of OpenTofu wraps where a module cannot be had.
-var ErrUnavailable = errors.New("its modules cannot be had")
+// ErrUnavailable is wrapped by errors of [OpenTofu] if a module cannot be downloaded.
+var ErrUnavailable = errors.New("modules are not available")
 
-// Tofu is OpenTofu, and how it finds its provider azapi without a registry.
+// Tofu is OpenTofu with its provider azapi.
 type Tofu struct {
 	Command string
-	Env     []string // what its environment needs besides
+	Env     []string // additional environment, by which it finds azapi without a registry
 }
 
-// OpenTofu builds OpenTofu and azapi into the user's cache folder, which takes minutes the first time. There is
-// nothing to init in a configuration that has this provider alone. tests is the folder of the tests' module.
+// OpenTofu builds OpenTofu and azapi into the user's cache folder, which takes minutes the first time. A configuration
+// with only this provider needs no tofu init. The argument tests is the folder of the tests' module.
 func OpenTofu(ctx context.Context, tests string) (Tofu, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -48,10 +47,7 @@ func OpenTofu(ctx context.Context, tests string) (Tofu, error) {
 		}
 	}
 	config := filepath.Join(dir, "tofurc")
-	err = os.WriteFile(
-		config,
-		fmt.Appendf(nil, "provider_installation {\n  dev_overrides { \"Azure/azapi\" = %q }\n}\n", dir),
-		0o600,
-	)
+	err = os.WriteFile(config,
+		fmt.Appendf(nil, "provider_installation {\n  dev_overrides { \"Azure/azapi\" = %q }\n}\n", dir), 0o600)
 	return Tofu{filepath.Join(dir, "tofu"), []string{"TF_CLI_CONFIG_FILE=" + config, "TF_IN_AUTOMATION=1"}}, err
 }

@@ -1,5 +1,5 @@
-// Sdks generates the SDKs of the Pulumi package from its schema, as `pulumi package gen-sdk` does, without a language
-// host: go run . -schema ../../provider/schema.json -language nodejs -out FOLDER.
+// Command sdks generates the SDKs of the Pulumi package from its schema, like `pulumi package gen-sdk` but without a
+// language host: go run . -schema ../../provider/schema.json -language nodejs -out FOLDER.
 package main
 
 import (
@@ -47,7 +47,7 @@ func write(from, language, out string) error {
 	return nil
 }
 
-// bind reads a schema. What Pulumi's own reader warns of is an error.
+// bind reads a schema. Warnings of Pulumi's reader are errors.
 func bind(file string) (*schema.Package, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -67,7 +67,7 @@ func bind(file string) (*schema.Package, error) {
 	return pkg, nil
 }
 
-// generate returns the SDK's files by their paths.
+// generate returns the SDK's files by path.
 func generate(pkg *schema.Package, language string) (map[string][]byte, error) {
 	const tool = "keyvault-aks"
 	switch language {
@@ -78,8 +78,8 @@ func generate(pkg *schema.Package, language string) (map[string][]byte, error) {
 	case "go":
 		return gogen.GeneratePackage(tool, pkg, nil)
 	}
-	return nil, fmt.Errorf("there is no SDK for %q", language)
+	return nil, fmt.Errorf("invalid language %q, allowed: nodejs, python, go", language)
 }
 
-// noPackages is for schemas that refer to no other: nobody calls it.
+// noPackages is the loader for a schema that refers to no other. Its methods are never called.
 type noPackages struct{ schema.ReferenceLoader }

@@ -13,19 +13,21 @@ import (
 	"github.com/pulumi/pulumi/pkg/v3/codegen/schema"
 )
 
-const ofPackage = "../../provider/schema.json"
+const schemaFile = "../../provider/schema.json"
 
+// TestSchema_IsReadByPulumi checks that Pulumi reads the schema without warnings, and properties that users see.
 func TestSchema_IsReadByPulumi(t *testing.T) {
-	pkg, err := bind(ofPackage)
+	pkg, err := bind(schemaFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if pkg.Name != "keyvaultaks" || pkg.Version == nil || len(pkg.Resources) != 4 {
-		t.Fatalf("the package %s %v has %d resources", pkg.Name, pkg.Version, len(pkg.Resources))
+		t.Fatalf("the schema has package %s, version %v, %d resources; want keyvaultaks, a version, 4", pkg.Name, pkg.Version,
+			len(pkg.Resources))
 	}
 	for _, r := range pkg.Resources {
 		if !r.IsComponent {
-			t.Errorf("%s is no component", r.Token)
+			t.Errorf("%s is not a component", r.Token)
 		}
 		for _, p := range slices.Concat(r.InputProperties, r.Properties) {
 			if strings.TrimSpace(p.Comment) == "" {
@@ -33,25 +35,15 @@ func TestSchema_IsReadByPulumi(t *testing.T) {
 			}
 		}
 	}
-	// What Azure and Kubernetes give is an Input; what decides what is created is plain.
-	if name, id := property(
-		t,
-		pkg,
-		"KeyVaultStack",
-		"namePrefix",
-	), property(
-		t,
-		pkg,
-		"KeyVaultStack",
-		"tenantId",
-	); !name.Plain ||
-		id.Plain {
-		t.Errorf("namePrefix is plain: %v; tenantId is: %v", name.Plain, id.Plain)
+	// Values that Azure and Kubernetes return are Inputs. Values that decide what is created are plain.
+	name, id := property(t, pkg, "KeyVaultStack", "namePrefix"), property(t, pkg, "KeyVaultStack", "tenantId")
+	if !name.Plain || id.Plain {
+		t.Errorf("namePrefix is plain: %t, tenantId is plain: %t; want true and false", name.Plain, id.Plain)
 	}
 	for _, r := range pkg.Resources {
 		for _, p := range r.Properties {
 			if p.Secret != (p.Name == "kubeconfig") {
-				t.Errorf("the output %s is a secret: %v", p.Name, p.Secret)
+				t.Errorf("output %s is secret: %t, want %t", p.Name, p.Secret, !p.Secret)
 			}
 		}
 	}
@@ -61,32 +53,33 @@ func property(t *testing.T, pkg *schema.Package, component, name string) *schema
 	t.Helper()
 	r, ok := pkg.GetResource("keyvaultaks:index:" + component)
 	if !ok {
-		t.Fatalf("there is no %s", component)
+		t.Fatalf("the schema has no %s", component)
 	}
 	for _, p := range r.InputProperties {
 		if p.Name == name {
 			return p
 		}
 	}
-	t.Fatalf("%s has no %s", component, name)
+	t.Fatalf("%s has no property %s", component, name)
 	return nil
 }
 
-// generated writes an SDK into a folder of the test's.
+// generated writes an SDK to a temporary folder and returns it.
 func generated(t *testing.T, language string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := write(ofPackage, language, dir); err != nil {
+	if err := write(schemaFile, language, dir); err != nil {
 		t.Fatal(err)
 	}
 	return dir
 }
 
+// TestSDK_IsReproducible checks that generating an SDK twice writes the same files.
 func TestSDK_IsReproducible(t *testing.T) {
 	for _, language := range []string{"nodejs", "python", "go"} {
 		var first map[string][]byte
 		for range 2 {
-			pkg, err := bind(ofPackage)
+			pkg, err := bind(schemaFile)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,29 +88,31 @@ func TestSDK_IsReproducible(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(files) == 0 || first != nil && !maps.EqualFunc(first, files, bytes.Equal) {
-				t.Errorf("the SDK for %s has %d files, and others than before", language, len(files))
+				t.Errorf("the SDK for %s has %d files, which are empty or differ from the first time", language, len(files))
 			}
 			first = files
 		}
 	}
 }
 
+// TestSDK_PythonCompiles checks that Python compiles the SDK.
 func TestSDK_PythonCompiles(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("there is no python3")
+		t.Skip("python3 is not installed")
 	}
 	dir := generated(t, "python")
 	if out, err := exec.CommandContext(t.Context(), python, "-m", "compileall", "-q", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("compileall: %v\n%s", err, out)
 	}
 }
 
-// It takes npm, and what it downloads: TypeScript and Pulumi's SDK.
+// TestSDK_TypeScriptIsStrict checks with the TypeScript compiler that a program can use the SDK. It needs npm, which
+// downloads TypeScript and Pulumi's SDK.
 func TestSDK_TypeScriptIsStrict(t *testing.T) {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		t.Skip("there is no npm")
+		t.Skip("npm is not installed")
 	}
 	dir := generated(t, "nodejs")
 	program, err := os.ReadFile("testdata/app.ts")
@@ -127,15 +122,8 @@ func TestSDK_TypeScriptIsStrict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	install := exec.CommandContext(
-		t.Context(),
-		npm,
-		"install",
-		"--ignore-scripts",
-		"--no-audit",
-		"--no-fund",
-		"--prefer-offline",
-	)
+	install := exec.CommandContext(t.Context(), npm, "install", "--ignore-scripts", "--no-audit", "--no-fund",
+		"--prefer-offline")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
 		if exec.CommandContext(t.Context(), npm, "ping").Run() != nil {

@@ -1,4 +1,4 @@
-// Mistakes that a program in TypeScript can make where its compiler does not look: the one that its configuration names.
+// Makes the mistake that the configuration names, among those that the TypeScript compiler does not find.
 import * as keyvaultaks from "@keyvault-aks/keyvaultaks";
 import * as pulumi from "@pulumi/pulumi";
 

@@ -110,32 +110,8 @@ func DeleteUnder(tx *store.Tx, scope string) error {
 
 // Allowed says whether an assignment at the scope or above it lets the principal do the action.
 func Allowed(tx *store.Tx, principalID, action, scope string, plane Plane) (bool, error) {
-	return AllowedAbout(tx, principalID, scope, plane, About{Action: action})
-}
-
-// AllowedAbout is Allowed for an action of which conditions may know more.
-func AllowedAbout(tx *store.Tx, principalID, scope string, plane Plane, about About) (bool, error) {
-	assignments, err := Of(tx, principalID)
-	if err != nil {
-		return false, err
-	}
-	for _, a := range assignments {
-		role, ok, err := FindRole(tx, a.RoleID)
-		if err != nil {
-			return false, err
-		}
-		if !ok || !a.Effective() || !Covers(a.Scope, scope) || !role.allows(about.Action, plane) {
-			continue
-		}
-		if a.Condition == "" {
-			return true, nil
-		}
-		condition, err := ParseCondition(a.Condition)
-		if err != nil || condition(about) {
-			return err == nil, err
-		}
-	}
-	return false, nil
+	d, err := Decide(tx, principalID, scope, plane, About{Action: action})
+	return d.Allowed, err
 }
 
 // Covers reports whether scope is at or below above. It compares whole segments of IDs without case.

@@ -324,11 +324,16 @@ func builtIn(id string) (Role, bool) {
 
 // allows says whether the role grants an action: one of its patterns matches, and none of those it excludes.
 func (r Role) allows(action string, plane Plane) bool {
-	granted, excluded := r.Actions, r.NotActions
-	if plane == Data {
-		granted, excluded = r.DataActions, r.NotDataActions
-	}
+	granted, excluded := r.patterns(plane)
 	return matchesAny(granted, action) && !matchesAny(excluded, action)
+}
+
+// patterns returns what the role grants on a plane, and what it excludes from that.
+func (r Role) patterns(plane Plane) (granted, excluded []string) {
+	if plane == Data {
+		return r.DataActions, r.NotDataActions
+	}
+	return r.Actions, r.NotActions
 }
 
 func matchesAny(patterns []string, action string) bool {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -28,6 +29,15 @@ type Group struct{ ObjectID, Name string }
 
 // ManagedIdentity reports whether the application is a managed identity, which has no secret.
 func (a *Application) ManagedIdentity() bool { return a.SecretHash == "" }
+
+// caller is the application as the record of requests shows it.
+func (a *Application) caller(subject string) activity.Caller {
+	kind := activity.ServicePrincipal
+	if a.ManagedIdentity() {
+		kind = activity.ManagedIdentity
+	}
+	return activity.Caller{ObjectID: a.ObjectID, Name: a.Name, Kind: kind, Subject: subject}
+}
 
 // FederatedCredential says whose tokens stand for the application. All comparisons are exact, as Entra's are.
 type FederatedCredential struct {
@@ -123,6 +133,25 @@ func DeletePrincipal(tx *store.Tx, objectID string) error {
 		return err
 	}
 	return DeleteApplication(tx, clientID)
+}
+
+// CallerOf returns what the record of requests shows of the principal with an object id. Of one that is not there it is
+// the object id, and of a group the name.
+func CallerOf(tx *store.Tx, objectID string) (activity.Caller, error) {
+	unknown := activity.Caller{ObjectID: objectID, Kind: activity.ServicePrincipal}
+	clientID, ok, err := store.Get[string](tx, principals, strings.ToLower(objectID))
+	if err != nil || !ok {
+		return unknown, err
+	}
+	if clientID == "" {
+		group, _, err := store.Get[Group](tx, groups, strings.ToLower(objectID))
+		return activity.Caller{ObjectID: objectID, Name: group.Name, Kind: "group"}, err
+	}
+	app, ok, err := GetApplication(tx, clientID)
+	if err != nil || !ok {
+		return unknown, err
+	}
+	return app.caller(""), nil
 }
 
 // PrincipalType says what has an object id, in the words of role assignments: a ServicePrincipal, a Group, or nothing.

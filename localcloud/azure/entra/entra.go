@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -212,9 +214,14 @@ func (s *Service) exchange(r *http.Request) (string, error) {
 				"your authentication request to the wrong tenant.", clientID, s.tenant)}
 	}
 	secret, assertion := form.Get("client_secret"), form.Get("client_assertion")
+	entry := activity.From(r.Context())
+	entry.CalledBy(app.caller(""))
+	subject := ""
 	switch {
 	case secret != "":
-		if !app.hasSecret(secret) {
+		right := app.hasSecret(secret)
+		entry.Decided(secretDecision(right))
+		if !right {
 			return "", invalidClient(
 				7000215,
 				"Invalid client secret provided. Ensure the secret being sent in the request is the "+
@@ -223,14 +230,25 @@ func (s *Service) exchange(r *http.Request) (string, error) {
 			)
 		}
 	case assertion != "":
-		if err := s.checkAssertion(r.Context(), app, form.Get("client_assertion_type"), assertion); err != nil {
+		claims, err := s.checkAssertion(r.Context(), app, form.Get("client_assertion_type"), assertion)
+		entry.CalledBy(app.caller(claims.Subject))
+		entry.Decided(app.decision(claims, err))
+		if err != nil {
 			return "", err
 		}
+		subject = claims.Subject
 	default:
 		return "", invalidClient(7000218, "The request body must contain the following parameter: 'client_assertion' or "+
 			"'client_secret'.")
 	}
-	return s.issue(app, resource)
+	return s.issue(app, resource, subject)
+}
+
+func secretDecision(right bool) authorization.Decision {
+	if right {
+		return authorization.Decision{Allowed: true, Action: signIn, Because: "client secret"}
+	}
+	return authorization.Decision{Action: signIn, Missing: "the client secret of the application"}
 }
 
 // resourceOf returns the only resource in a scope. OpenID's own scopes are ignored.

@@ -200,7 +200,7 @@ func TestConfiguration_IsServedForAnyTenant(t *testing.T) {
 func TestVerify_RefusesTokensOfOtherTenants(t *testing.T) {
 	t.Parallel()
 	s, other := newService(t), newService(t)
-	theirs, err := other.issue(reader, Graph)
+	theirs, err := other.issue(reader, Graph, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func assertionFor(t testing.TB) string {
 // FuzzVerify checks that only the tenant's own tokens are accepted.
 func FuzzVerify(f *testing.F) {
 	s := newService(f)
-	own, err := s.issue(reader, Graph)
+	own, err := s.issue(reader, Graph, "")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package entra
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 )
 
 // assertionType is the only type that OAuth defines for tokens (RFC 7523).
@@ -19,31 +22,67 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // checkAssertion decides whether a token of somebody else stands for the application: a federated credential names its
 // issuer, subject and audience, the issuer's published keys verify it, and it is valid now. Entra supports RS256 only.
-func (s *Service) checkAssertion(ctx context.Context, app Application, kind, assertion string) error {
+// It returns what the token claims, also with an error.
+func (s *Service) checkAssertion(ctx context.Context, app Application, kind, assertion string) (jwt.Claims, error) {
+	var c jwt.Claims
 	if kind != assertionType {
-		return invalidRequest(50027, "client_assertion_type has to be %s.", assertionType)
+		return c, invalidRequest(50027, "client_assertion_type has to be %s.", assertionType)
 	}
 	token, err := jwt.ParseSigned(assertion, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || len(token.Headers) != 1 {
-		return invalidRequest(50027, "JWT token is invalid or malformed.")
+		return c, invalidRequest(50027, "JWT token is invalid or malformed.")
 	}
-	var unverified jwt.Claims
-	if err := token.UnsafeClaimsWithoutVerification(&unverified); err != nil {
-		return invalidRequest(50027, "JWT token is invalid or malformed.")
+	if err := token.UnsafeClaimsWithoutVerification(&c); err != nil {
+		return c, invalidRequest(50027, "JWT token is invalid or malformed.")
 	}
-	if err := matchCredential(app.Federated, unverified); err != nil {
-		return err
+	if err := matchCredential(app.Federated, c); err != nil {
+		return c, err
 	}
-	key, err := s.issuerKey(ctx, unverified.Issuer, token.Headers[0].KeyID)
+	key, err := s.issuerKey(ctx, c.Issuer, token.Headers[0].KeyID)
 	if err != nil {
-		return err
+		return c, err
 	}
-	var c jwt.Claims
 	if err := token.Claims(key, &c); err != nil {
-		return invalidClient(700027, "Client assertion failed signature validation.")
+		return c, invalidClient(700027, "Client assertion failed signature validation.")
 	}
-	return checkTime(c)
+	return c, checkTime(c)
 }
+
+// decision says by which federated credential an application signs in, or why it does not.
+func (a *Application) decision(c jwt.Claims, err error) authorization.Decision {
+	d := authorization.Decision{Allowed: err == nil, Action: signIn}
+	now := time.Now()
+	for _, f := range a.Federated {
+		switch {
+		case matchCredential([]FederatedCredential{f}, c) == nil:
+			d.Because = "federated credential " + f.Name
+		case f.Issuer == c.Issuer && f.Subject == c.Subject && now.Before(f.EffectiveOn):
+			d.Missing = fmt.Sprintf("the federated credential %s is not honoured before %s",
+				f.Name, f.EffectiveOn.UTC().Format(time.RFC3339))
+		}
+	}
+	var refused *authError
+	switch {
+	case d.Allowed || d.Missing != "":
+	case !errors.As(err, &refused):
+		d.Missing = "an answer of the local cloud"
+	case refused.code == 700211:
+		d.Missing = "a federated credential with the issuer " + c.Issuer
+	case refused.code == 700213:
+		d.Missing = "a federated credential with the subject " + c.Subject
+	case refused.code == 700212:
+		d.Missing = "a federated credential with the audience " + strings.Join(c.Audience, " ")
+	default:
+		d.Missing = "a federated token that is valid"
+	}
+	if !d.Allowed {
+		d.Because = ""
+	}
+	return d
+}
+
+// signIn is what the record of requests calls the request for a token.
+const signIn = "sign in"
 
 // matchCredential names what no credential has, in the order in which Entra looks.
 func matchCredential(credentials []FederatedCredential, c jwt.Claims) error {

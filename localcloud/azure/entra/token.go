@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -28,6 +30,8 @@ type Principal struct {
 	Issuer   string
 	Groups   []string // object IDs
 	Roles    []string // application permissions on what the token is for
+	// Caller is what the record of requests shows of the principal. Nothing is decided by it.
+	Caller activity.Caller `json:"-"`
 }
 
 // TokenFault is the reason why an access token is invalid.
@@ -65,6 +69,10 @@ type claims struct {
 	Version  string   `json:"ver"`
 	Groups   []string `json:"groups,omitempty"`
 	Roles    []string `json:"roles,omitempty"`
+	// Internal is "an internal claim that's used to record data for token reuse. Resources shouldn't use this claim."
+	// (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference). It is opaque to everybody else.
+	// Here it records the caller for the record of requests, with the subject that it signed in with.
+	Internal []byte `json:"aio,omitempty"`
 }
 
 // signingKey returns the key of the tenant, generated once per store.
@@ -92,8 +100,8 @@ func keyID(key *rsa.PublicKey) string {
 // issuer is that of tokens in version 1.0, the version of the tokens for Resource Manager, Key Vault and AKS alike.
 func (s *Service) issuer() string { return "https://" + IssuerHost + "/" + s.tenant + "/" }
 
-// issue makes an access token for a resource.
-func (s *Service) issue(app Application, resource string) (string, error) {
+// issue makes an access token for a resource. Subject is that of the federated token that was shown, if one was.
+func (s *Service) issue(app Application, resource, subject string) (string, error) {
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: s.key, KeyID: keyID(&s.key.PublicKey)}},
 		(&jose.SignerOptions{}).WithType("JWT"))
@@ -103,6 +111,10 @@ func (s *Service) issue(app Application, resource string) (string, error) {
 	var roles []string
 	if of := strings.TrimSuffix(resource, "/"); of == Graph || of == GraphAppID {
 		roles = app.GraphRoles
+	}
+	caller, err := json.Marshal(app.caller(subject))
+	if err != nil {
+		return "", fmt.Errorf("signing an access token: %w", err)
 	}
 	now := time.Now()
 	return jwt.Signed(signer).Claims(claims{
@@ -116,7 +128,7 @@ func (s *Service) issue(app Application, resource string) (string, error) {
 			ID:        uuid.NewString(),
 		},
 		AppID: app.ClientID, ObjectID: app.ObjectID, TenantID: s.tenant, IDType: "app", Version: "1.0",
-		Groups: app.Groups, Roles: roles,
+		Groups: app.Groups, Roles: roles, Internal: caller,
 	}).Serialize()
 }
 
@@ -139,5 +151,9 @@ func (s *Service) Verify(token string, audiences ...string) (Principal, error) {
 	}) {
 		return Principal{}, &TokenError{Fault: WrongAudience, Audience: strings.Join(c.Audience, ", ")}
 	}
-	return Principal{ClientID: c.AppID, ObjectID: c.ObjectID, Issuer: c.Issuer, Groups: c.Groups, Roles: c.Roles}, nil
+	p := Principal{ClientID: c.AppID, ObjectID: c.ObjectID, Issuer: c.Issuer, Groups: c.Groups, Roles: c.Roles}
+	if json.Unmarshal(c.Internal, &p.Caller) != nil { // a token of an earlier version
+		p.Caller = activity.Caller{ObjectID: c.ObjectID, Kind: activity.ServicePrincipal}
+	}
+	return p, nil
 }

@@ -279,7 +279,7 @@ func (f *Faults) Retired(provider, version string) bool {
 
 // decide finds the rule that meets a request. Every rule counts the requests to each path that it is about, whether one
 // before it meets them or not, so that what a rule does not depend on its neighbours.
-func (f *Faults) decide(r *http.Request) (Rule, bool) {
+func (f *Faults) decide(r *http.Request) (rule Rule, number int, ok bool) {
 	host := strings.TrimSuffix(r.Host, ":443")
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -298,15 +298,15 @@ func (f *Faults) decide(r *http.Request) (Rule, bool) {
 			meets = chance(f.plan.Seed, i, r.Method, host, r.URL.Path, n) < rule.Rate
 		}
 		if meets && found == nil {
-			found = rule
+			found, number = rule, i+1
 		}
 	}
 	if found == nil {
-		return Rule{}, false
+		return Rule{}, 0, false
 	}
 	f.met++
 	if found.Status != 0 || found.Reset != "" {
 		f.failed++
 	}
-	return found.Rule, true
+	return found.Rule, number, true
 }

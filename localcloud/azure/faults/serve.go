@@ -3,6 +3,7 @@ package faults
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
@@ -17,11 +19,12 @@ import (
 // Handler applies the plan's faults to a service.
 func (f *Faults) Handler(service http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rule, ok := f.decide(r)
+		rule, number, ok := f.decide(r)
 		if !ok {
 			service.ServeHTTP(w, r)
 			return
 		}
+		activity.From(r.Context()).Met(fmt.Sprintf("rule %d: %s", number, rule.effect()))
 		if rule.Delay > 0 {
 			timer := time.NewTimer(time.Duration(rule.Delay))
 			defer timer.Stop()
@@ -45,6 +48,34 @@ func (f *Faults) Handler(service http.Handler) http.Handler {
 	})
 }
 
+// effect says what the rule does to a request.
+func (r Rule) effect() string {
+	var parts []string
+	if r.Delay > 0 {
+		parts = append(parts, "delayed by "+time.Duration(r.Delay).String())
+	}
+	switch {
+	case r.Status == http.StatusTooManyRequests:
+		parts = append(parts, "throttled")
+	case r.Status != 0:
+		parts = append(parts, fmt.Sprintf("refused with %d %s", r.Status, r.code()))
+	case r.Reset != "":
+		parts = append(parts, "connection reset "+r.Reset+" the request was done")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// code is the one that is answered with the status.
+func (r Rule) code() string {
+	if r.Code != "" {
+		return r.Code
+	}
+	if code := codes[r.Status]; code != "" {
+		return code
+	}
+	return strings.ReplaceAll(http.StatusText(r.Status), " ", "") // as Azure has it: BadRequest, Forbidden
+}
+
 // lost is where an answer goes that its client does not get.
 type lost struct{ header http.Header }
 
@@ -62,13 +93,6 @@ var codes = map[int]string{
 }
 
 func (r Rule) refuse(w http.ResponseWriter, req *http.Request) {
-	code := r.Code
-	if code == "" {
-		code = codes[r.Status]
-	}
-	if code == "" {
-		code = strings.ReplaceAll(http.StatusText(r.Status), " ", "") // as Azure has it: BadRequest, Forbidden
-	}
 	const message = "A fault of the local cloud, as its plan of faults has it."
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	if r.RetryAfter > 0 {
@@ -77,7 +101,7 @@ func (r Rule) refuse(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Retry-After-Ms", strconv.FormatInt(wait.Milliseconds(), 10)) // for those who can read it
 	}
 	w.WriteHeader(r.Status)
-	var body any = map[string]any{"error": map[string]any{"code": code, "message": message}}
+	var body any = map[string]any{"error": map[string]any{"code": r.code(), "message": message}}
 	if req.Host == entra.Host { // OAuth's form
 		body = map[string]any{"error": "temporarily_unavailable", "error_description": message}
 	}

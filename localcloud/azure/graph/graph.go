@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -87,8 +89,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Service) answer(r *http.Request) (object, error) {
 	who, err := s.authenticate(r)
 	if err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		return nil, err
 	}
+	activity.From(r.Context()).CalledBy(who.Caller)
 	path, ok := strings.CutPrefix(r.URL.Path, "/v1.0/")
 	if !ok {
 		return nil, notImplemented(r.Method + " " + r.URL.Path)
@@ -104,7 +108,7 @@ func (s *Service) answer(r *http.Request) (object, error) {
 	kind, key, keyed := cutKey(segments[0])
 	switch {
 	case r.Method == http.MethodPost && path == "directoryObjects/getByIds":
-		if err := allowed(who); err != nil {
+		if err := allowed(r, who); err != nil {
 			return nil, err
 		}
 		return s.byIDs(r, q)
@@ -114,12 +118,12 @@ func (s *Service) answer(r *http.Request) (object, error) {
 			"/me request is only valid with delegated authentication flow."}
 	case sets[kind].list == nil:
 	case len(segments) == 1 && !keyed:
-		if err := allowed(who); err != nil {
+		if err := allowed(r, who); err != nil {
 			return nil, err
 		}
 		return s.list(kind, q)
 	case len(segments) == 1 || len(segments) == 2 && !keyed:
-		if err := allowed(who); err != nil {
+		if err := allowed(r, who); err != nil {
 			return nil, err
 		}
 		if !keyed {
@@ -156,8 +160,16 @@ func (s *Service) authenticate(r *http.Request) (entra.Principal, error) {
 }
 
 // allowed returns an error if a principal may not read the directory. The one permission is enough for all requests.
-func allowed(who entra.Principal) error {
-	if slices.Contains(who.Roles, DirectoryReadAll) {
+func allowed(r *http.Request, who entra.Principal) error {
+	decision := authorization.Decision{Allowed: slices.Contains(who.Roles, DirectoryReadAll)}
+	const permission = "the application permission " + DirectoryReadAll
+	if decision.Allowed {
+		decision.Because = permission
+	} else {
+		decision.Missing = permission
+	}
+	activity.From(r.Context()).Decided(decision)
+	if decision.Allowed {
 		return nil
 	}
 	return &fault{http.StatusForbidden, "Authorization_RequestDenied",

@@ -15,6 +15,7 @@ import (
 	authentication "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -73,7 +74,7 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "a TokenReview in version v1 is asked with", http.StatusBadRequest)
 			return
 		}
-		review.Status = g.authenticate(review.Spec.Token)
+		review.Status = g.authenticate(activity.From(r.Context()), review.Spec.Token)
 		review.Spec.Token = ""
 		answer(w, review)
 	case accessReviews:
@@ -86,7 +87,8 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "a SubjectAccessReview in version v1 is asked with", http.StatusBadRequest)
 			return
 		}
-		if review.Status, err = g.authorize(strings.TrimSuffix(cluster, "/"), review.Spec); err != nil {
+		if review.Status, err = g.authorize(activity.From(r.Context()),
+			strings.TrimSuffix(cluster, "/"), review.Spec); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -106,11 +108,14 @@ const objectID = "oid"
 
 // authenticate names the bearer of a token by his object id, as AKS does with service principals; users, who are named by
 // their principal name, are not in this directory.
-func (g *Guard) authenticate(token string) authentication.TokenReviewStatus {
+func (g *Guard) authenticate(entry *activity.Entry, token string) authentication.TokenReviewStatus {
 	who, err := g.tokens.Verify(token, entra.KubernetesServer)
 	if err != nil {
+		entry.Decided(authorization.Decision{Missing: "a token of this tenant for clusters that is valid"})
 		return authentication.TokenReviewStatus{Error: err.Error()}
 	}
+	entry.CalledBy(who.Caller)
+	entry.Decided(authorization.Decision{Allowed: true, Because: "a token of this tenant for clusters"})
 	return authentication.TokenReviewStatus{Authenticated: true, User: authentication.UserInfo{
 		Username: who.ObjectID, Groups: who.Groups, Extra: map[string]authentication.ExtraValue{objectID: {who.ObjectID}},
 	}}
@@ -119,12 +124,14 @@ func (g *Guard) authenticate(token string) authentication.TokenReviewStatus {
 // authorize looks for a role assignment of the caller or of one of his groups. It has no opinion of who is not in Entra ID:
 // of those Kubernetes RBAC has decided before.
 func (g *Guard) authorize(
+	entry *activity.Entry,
 	cluster string,
 	spec authorizationv1.SubjectAccessReviewSpec,
 ) (status authorizationv1.SubjectAccessReviewStatus, err error) {
 	id := spec.Extra[objectID]
 	if strings.HasPrefix(spec.User, "system:") || len(id) != 1 {
 		status.Reason = "Azure does not have opinion for this user."
+		entry.CalledBy(activity.Caller{Kind: activity.Cluster, Name: spec.User})
 		return status, nil
 	}
 	scope := cluster
@@ -133,14 +140,30 @@ func (g *Guard) authorize(
 	}
 	action, exact := dataAction(spec)
 	err = g.store.View(func(tx *store.Tx) error {
-		for _, principal := range append([]string{id[0]}, spec.Groups...) {
+		caller, err := entra.CallerOf(tx, id[0])
+		if err != nil {
+			return err
+		}
+		entry.CalledBy(caller)
+		for i, principal := range append([]string{id[0]}, spec.Groups...) {
+			var decision authorization.Decision
 			if exact {
-				status.Allowed, err = authorization.Allowed(tx, principal, action, scope, authorization.Data)
+				decision, err = authorization.Decide(tx, principal, scope, authorization.Data, authorization.About{Action: action})
 			} else {
-				status.Allowed, err = allowedAll(tx, principal, scope)
+				decision, err = decideAll(tx, principal, scope)
 			}
-			if err != nil || status.Allowed {
+			if err != nil {
 				return err
+			}
+			if decision.Allowed && i > 0 {
+				decision.Because = "the caller is a member of the group " + principal
+			}
+			if status.Allowed = decision.Allowed; status.Allowed {
+				entry.Replace(decision)
+				return nil
+			}
+			if i == 0 {
+				entry.Decided(decision)
 			}
 		}
 		return nil
@@ -157,21 +180,27 @@ func (g *Guard) authorize(
 	return status, err
 }
 
-// allowedAll says whether one role lets the principal do all that there is to do at a scope.
-func allowedAll(tx *store.Tx, principal, scope string) (bool, error) {
+// decideAll decides whether one role lets the principal do all that there is to do at a scope.
+func decideAll(tx *store.Tx, principal, scope string) (authorization.Decision, error) {
+	const all = managedClusters + "/*"
+	decision := authorization.Decision{Action: all, Scope: scope, Plane: authorization.Data.Name()}
 	assignments, err := authorization.Of(tx, principal)
 	for _, a := range assignments {
 		role, ok, err := authorization.FindRole(tx, a.RoleID)
 		if err != nil {
-			return false, err
+			return decision, err
 		}
 		if ok && a.Effective() && a.Condition == "" && authorization.Covers(a.Scope, scope) &&
-			slices.Contains(role.DataActions, managedClusters+"/*") &&
+			slices.Contains(role.DataActions, all) &&
 			len(role.NotDataActions) == 0 {
-			return true, nil
+			decision.Allowed = true
+			decision.Role, decision.Assignment, decision.AssignedAt = role.Name, a.ID, a.Scope
+			return decision, nil
 		}
 	}
-	return false, err
+	decision.Missing = authorization.NoAssignment
+	decision.Candidates = authorization.Candidates(all, authorization.Data)
+	return decision, err
 }
 
 const managedClusters = "Microsoft.ContainerService/managedClusters"

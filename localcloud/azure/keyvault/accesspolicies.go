@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
@@ -71,9 +72,14 @@ func (c *call) checkPolicies(p entra.Principal, r route) error {
 			return strings.EqualFold(permission, r.permission) || strings.EqualFold(permission, "all") && r.permission != "purge"
 		}
 		if (is(p.ObjectID) || slices.ContainsFunc(p.Groups, is)) && slices.ContainsFunc(policy.Permissions[r.kind], gives) {
+			c.decided(authorization.Decision{
+				Allowed: true, Action: r.fullAction(), Scope: c.scope(), Plane: authorization.Data.Name(), Because: "access policy",
+			})
 			return nil
 		}
 	}
+	c.decided(c.refusal(r, fmt.Sprintf("an access policy of the vault that gives the caller the permission %s of %s",
+		r.permission, r.kind.plural())))
 	return &Error{
 		Status: http.StatusForbidden,
 		Code:   "Forbidden",

@@ -163,6 +163,27 @@ func list(tx *store.Tx, v Vault, kind Kind, deleted bool) ([]Object, error) {
 	return slices.DeleteFunc(all, func(o Object) bool { return (o.Deleted != nil) != deleted }), err
 }
 
+// Named is an object without what is in it.
+type Named struct {
+	Kind    Kind
+	Name    string
+	Deleted bool
+}
+
+// Names lists the objects of a vault, deleted ones too, but not what certificates bring along.
+func Names(tx *store.Tx, v Vault) ([]Named, error) {
+	all, err := store.List[struct {
+		Kind    Kind
+		Name    string
+		Deleted *struct{}
+	}](tx, objects, v.prefix(""))
+	var names []Named
+	for _, o := range all {
+		names = append(names, Named{o.Kind, o.Name, o.Deleted != nil})
+	}
+	return names, err
+}
+
 func put(tx *store.Tx, o Object) error { return store.Put(tx, objects, o.key(), o) }
 
 // forWriting returns the object of a name, or a new one. It fails with a conflict if the object is deleted, and if it

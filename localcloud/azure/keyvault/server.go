@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -155,6 +156,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// The caller is told who he has to be before he is told that there is nothing.
 	if _, err := s.authenticate(w, r); err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		writeError(w, err)
 		return
 	}
@@ -184,9 +186,11 @@ func cleaned(r *http.Request) *http.Request {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 	principal, err := s.authenticate(w, r)
 	if err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		writeError(w, err)
 		return
 	}
+	activity.From(r.Context()).CalledBy(principal.Caller)
 	if version := r.URL.Query().Get("api-version"); !apiVersions.MatchString(version) {
 		writeError(
 			w,
@@ -213,6 +217,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 			return err
 		}
 		if err := s.checkNetwork(tx, c.vault, edge.Origin(r.Context())); err != nil {
+			c.decided(c.refusal(route, "a way to the vault that its network rules allow"))
 			return err
 		}
 		if err := c.authorize(principal, route); err != nil {
@@ -289,14 +294,17 @@ func (c *call) authorize(p entra.Principal, r route) error {
 	if !c.vault.RBAC {
 		return c.checkPolicies(p, r)
 	}
-	scope := c.vault.ID
-	if c.name != "" {
-		scope += "/" + c.kind.plural() + "/" + c.name
+	scope, action := c.scope(), r.fullAction()
+	decision, err := authorization.Decide(c.tx, p.ObjectID, scope, authorization.Data, authorization.About{Action: action})
+	if err == nil && !decision.Allowed {
+		err = decision.OfGroups(c.tx, p.Groups, authorization.Data)
 	}
-	action := "Microsoft.KeyVault/vaults/" + r.action
-	allowed, err := authorization.Allowed(c.tx, p.ObjectID, action, scope, authorization.Data)
-	if err != nil || allowed {
+	if err != nil {
 		return err
+	}
+	c.decided(decision)
+	if decision.Allowed {
+		return nil
 	}
 	return &Error{
 		Status: http.StatusForbidden,
@@ -315,6 +323,26 @@ func (c *call) authorize(p entra.Principal, r route) error {
 			c.vault.Name,
 			c.vault.Location,
 		),
+	}
+}
+
+// scope is the ARM id of the object, or of the vault where the request names none.
+func (c *call) scope() string {
+	if c.name == "" {
+		return c.vault.ID
+	}
+	return c.vault.ID + "/" + c.kind.plural() + "/" + c.name
+}
+
+func (r route) fullAction() string { return "Microsoft.KeyVault/vaults/" + r.action }
+
+// decided puts a decision on the record of requests.
+func (c *call) decided(d authorization.Decision) { activity.From(c.request.Context()).Decided(d) }
+
+// refusal is the decision where something else than a role is missing.
+func (c *call) refusal(r route, missing string) authorization.Decision {
+	return authorization.Decision{
+		Action: r.fullAction(), Scope: c.scope(), Plane: authorization.Data.Name(), Missing: missing,
 	}
 }
 

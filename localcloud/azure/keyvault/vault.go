@@ -71,9 +71,12 @@ func GetVault(tx *store.Tx, name string) (Vault, bool, error) {
 // PutVault writes a vault.
 func PutVault(tx *store.Tx, v Vault) error { return store.Put(tx, vaults, fold.Lower(v.Name), v) }
 
+// Vaults lists all vaults, deleted ones too.
+func Vaults(tx *store.Tx) ([]Vault, error) { return store.List[Vault](tx, vaults, "") }
+
 // DeletedVaults lists the vaults that can be recovered or purged.
 func DeletedVaults(tx *store.Tx) ([]Vault, error) {
-	all, err := store.List[Vault](tx, vaults, "")
+	all, err := Vaults(tx)
 	var deleted []Vault
 	for _, v := range all {
 		if v.Deleted != nil {

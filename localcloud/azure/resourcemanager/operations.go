@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -231,6 +232,12 @@ func (s *Service) WaitFor(ctx context.Context, id string) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// UnderWay lists the operations that have not ended.
+func UnderWay(tx *store.Tx) ([]Operation, error) {
+	all, err := store.List[Operation](tx, operations, "")
+	return slices.DeleteFunc(all, func(op Operation) bool { return op.Status != inProgress }), err
 }
 
 // findOperation returns the operation with an id, and whether it exists.

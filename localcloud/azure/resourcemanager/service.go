@@ -4,6 +4,7 @@
 package resourcemanager
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
@@ -95,6 +97,7 @@ type Call struct {
 	Query     url.Values
 	Body      Object
 	Principal entra.Principal
+	entry     *activity.Entry
 }
 
 // Reply is the answer to a call.
@@ -133,15 +136,17 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (Reply, error) 
 	}
 	principal, err := s.authenticate(w, r)
 	if err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		return Reply{}, err
 	}
+	activity.From(r.Context()).CalledBy(principal.Caller)
 	return s.handleAs(principal, w, r)
 }
 
 // handleAs answers a request of an authenticated principal.
 func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *http.Request) (Reply, error) {
 	t := Parse(r.Method, r.URL.Path)
-	// Packages that compare with package strings would take these letters for s and k.
+	// Packages that compare with package strings would take these letters for i, s and k.
 	if fold.Foreign(t.Path) {
 		return Reply{}, BadRequest("InvalidRequestUri", "The path has characters that no name has.")
 	}
@@ -185,6 +190,7 @@ func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *
 			Query:     r.URL.Query(),
 			Body:      body,
 			Principal: principal,
+			entry:     activity.From(r.Context()),
 		}
 		if err := c.authorize(op.permission); err != nil {
 			return err
@@ -255,6 +261,7 @@ func (s *Service) authenticate(w http.ResponseWriter, r *http.Request) (entra.Pr
 // that it belongs to.
 func (c *Call) authorize(permission string) error {
 	if permission == "" {
+		c.entry.Decided(authorization.Decision{Allowed: true, Because: "no role needed"})
 		return nil
 	}
 	scope := c.Path
@@ -271,25 +278,43 @@ func (c *Call) authorize(permission string) error {
 			return err
 		}
 	}
-	allowed, err := c.allowedAbout(c.Principal.ObjectID, scope, about)
-	if err != nil || allowed {
+	decision, err := c.decide(c.Principal.ObjectID, scope, about)
+	if err != nil {
 		return err
+	}
+	c.entry.Decided(decision)
+	if decision.Allowed {
+		return nil
 	}
 	return Refuse(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have "+
 		"authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, "+
 		"please refresh your credentials.", c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
 }
 
-// Allowed reports whether a principal has a role at a scope that allows an action.
+// Allowed reports whether a principal has a role at a scope that allows an action. If not, the request must be refused.
 func (c *Call) Allowed(objectID, action, scope string) (bool, error) {
-	return c.allowedAbout(objectID, scope, authorization.About{Action: action})
+	decision, err := c.decide(objectID, scope, authorization.About{Action: action})
+	if err == nil && !decision.Allowed {
+		c.entry.Decided(decision)
+	}
+	return decision.Allowed, err
 }
 
-func (c *Call) allowedAbout(objectID, scope string, about authorization.About) (bool, error) {
+// decide asks whether somebody may do an action at a scope. Assignments of groups do not count.
+func (c *Call) decide(objectID, scope string, about authorization.About) (authorization.Decision, error) {
 	if c.Asked != nil {
 		c.Asked(objectID, about.Action)
 	}
-	return authorization.AllowedAbout(c.Tx, objectID, scope, authorization.Control, about)
+	decision, err := authorization.Decide(c.Tx, objectID, scope, authorization.Control, about)
+	switch {
+	case err != nil || decision.Allowed:
+		return decision, err
+	case objectID == c.Principal.ObjectID:
+		return decision, decision.OfGroups(c.Tx, c.Principal.Groups, authorization.Control)
+	}
+	other, err := entra.CallerOf(c.Tx, objectID) // such as a cluster's own identity
+	decision.Missing = strings.Replace(decision.Missing, "the caller", cmp.Or(other.Name, objectID), 1)
+	return decision, err
 }
 
 // checkPlace checks that the subscription, the resource group and the parent of a nested resource exist.
@@ -389,10 +414,13 @@ var apiVersion = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(-preview)?$`)
 // mayExist reports whether Azure may have an API version of a type that is not served here. All versions up to the
 // newest described one are known, and so are retired ones. Dates in the future do not exist.
 func mayExist(kind *Type, version string) bool {
+	version = fold.Lower(version)
 	described := specs.Versions(kind.Name)
-	date := apiVersion.FindStringSubmatch(fold.Lower(version))
-	return !slices.Contains(kind.Versions, fold.Lower(version)) && date != nil && len(described) > 0 &&
-		date[0] > described[len(described)-1] && date[1] <= time.Now().UTC().Format(time.DateOnly)
+	date := apiVersion.FindStringSubmatch(version)
+	if date == nil || len(described) == 0 || slices.Contains(kind.Versions, version) {
+		return false
+	}
+	return version > described[len(described)-1] && date[1] <= time.Now().UTC().Format(time.DateOnly)
 }
 
 // supported returns the API versions of a type without those that the fault plan retires.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/activity"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -74,8 +75,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) (int, any, error) {
 	principal, err := s.authenticate(w, r)
 	if err != nil {
+		activity.From(r.Context()).Unauthenticated(r)
 		return 0, nil, err
 	}
+	activity.From(r.Context()).CalledBy(principal.Caller)
 	if version := r.Header.Get("x-ms-version"); !datedVersion.MatchString(version) || version < "2017-11-09" {
 		return 0, nil, refuse(http.StatusBadRequest, "InvalidHeaderValue",
 			"The value for one of the HTTP headers is not in the correct format: x-ms-version.")
@@ -146,19 +149,31 @@ func (c *call) check() error {
 		return refuse(http.StatusNotFound, "ResourceNotFound",
 			"There is no storage account %s. In Azure, its name would not resolve.", c.account)
 	}
-	allowed := false
+	var decision authorization.Decision // on the first action that is allowed, or the last
+	scope := id + "/queueServices/default/queues/" + c.queue
 	for _, action := range c.actions {
-		one, err := authorization.Allowed(c.tx, c.principal.ObjectID,
-			"Microsoft.Storage/storageAccounts/queueServices/queues/messages/"+action,
-			id+"/queueServices/default/queues/"+c.queue, authorization.Data)
+		about := authorization.About{Action: "Microsoft.Storage/storageAccounts/queueServices/queues/messages/" + action}
+		decision, err = authorization.Decide(c.tx, c.principal.ObjectID, scope, authorization.Data, about)
 		if err != nil {
 			return err
 		}
-		allowed = allowed || one
+		if decision.Allowed {
+			break
+		}
 	}
-	if !allowed {
-		return refuse(http.StatusForbidden, "AuthorizationPermissionMismatch",
-			"This request is not authorized to perform this operation using this permission.")
+	if !decision.Allowed {
+		err = decision.OfGroups(c.tx, c.principal.Groups, authorization.Data)
+		if err != nil {
+			return err
+		}
+	}
+	activity.From(c.request.Context()).Decided(decision)
+	if !decision.Allowed {
+		return refuse(
+			http.StatusForbidden,
+			"AuthorizationPermissionMismatch",
+			"This request is not authorized to perform this operation using this permission.",
+		)
 	}
 	there, err := hasQueue(c.tx, c.account, c.queue)
 	if err == nil && !there {

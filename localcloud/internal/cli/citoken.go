@@ -32,7 +32,7 @@ func (c *cloud) ciTokenCommand() *cobra.Command {
 		Use:       "ci-token " + strings.Join(names, "|"),
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: names,
-		Short:     "Print an ID token like those of GitHub Actions, GitLab CI/CD or Pulumi Cloud, to sign in to Azure with",
+		Short:     "Print an ID token like those of GitHub Actions, GitLab CI/CD or Pulumi Cloud, for signing in to Azure",
 		Example: "  localcloud ci-token github --subject repo:octo-org/octo-repo:environment:prod\n" +
 			"  eval \"$(localcloud ci-token github --subject repo:octo-org/octo-repo:pull_request --request)\"",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {

@@ -117,7 +117,7 @@ func (c *cloud) command() *cobra.Command {
 		c.programsCommand(located),
 		located(&cobra.Command{
 			Use:   "status",
-			Short: "Show what is running, the health of the clusters and the stacks",
+			Short: "Show the running programs, the health of the clusters, and the stacks",
 			Args:  cobra.NoArgs,
 			RunE:  func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context()) },
 		}),
@@ -130,6 +130,7 @@ func (c *cloud) command() *cobra.Command {
 		},
 		located(c.envCommand()),
 		located(c.ciTokenCommand()),
+		located(c.dashboardCommand()),
 		&cobra.Command{ // for tests, which skip what needs a real node
 			Use:    "can-run-real-node",
 			Short:  "Fail with the reason if this machine cannot run a real node",
@@ -158,7 +159,7 @@ func (c *cloud) envCommand() *cobra.Command {
 		RunE:  func(*cobra.Command, []string) error { return c.env(asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false,
-		"print a command's whole environment instead, as a JSON list of NAME=value, for programs that start others")
+		"print the whole environment of a command instead, as a JSON list of NAME=value, for use in other programs")
 	return cmd
 }
 

@@ -27,7 +27,7 @@ func (c *cloud) downCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.down(cmd.Context(), o) },
 	}
 	cmd.Flags().BoolVar(&o.SkipDestroy, "skip-destroy", false,
-		"do not destroy the stacks first; they are lost with the local cloud")
+		"do not destroy the stacks first; removing the local cloud removes them too")
 	return cmd
 }
 

@@ -35,7 +35,8 @@ func (c *cloud) logsCommand() *cobra.Command {
 			return c.logs(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "show what is appended, until interrupted or the log is removed")
+	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false,
+		"also show new lines, until you interrupt the command or the log is removed")
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 || cmd.PreRunE(cmd, args) != nil { // PreRunE finds the home
 			return nil, cobra.ShellCompDirectiveNoFileComp

@@ -27,7 +27,7 @@ func (c *cloud) prepareCommand() *cobra.Command {
 	var get ways
 	cmd := &cobra.Command{
 		Use:   "prepare",
-		Short: "Install and build everything that the first `up` needs, without starting anything",
+		Short: "Install and build everything that the first `up` needs, without starting the local cloud",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return c.prepare(cmd.Context(), PrepareOptions{get.way()}) },
 	}

@@ -39,13 +39,14 @@ func (o *StartOptions) flags(cmd *cobra.Command) (read func() error) {
 		"`kind` of azure-native and random plugins: real, as installed by pulumi (--releases downloads missing ones), or "+
 			"stand-in (default: the kind used before, initially stand-in)")
 	flags.StringVar(&failing, "faults", "",
-		"fault `plan`, a file or YAML, that a local cloud starts with; to change or remove it later, use "+
+		"fault `plan`, a file or YAML, for a local cloud that is not running yet; to change or remove it later, use "+
 			"https://localcloud.internal/faults")
 	flags.StringVar(&o.Serving.Times, "times", "",
-		"`profile` of how long Azure's operations take in a local cloud that starts: instant, azure, or azure/100 for a "+
-			"hundredth of Azure's times (default: instant)")
+		"`profile` of how long Azure's operations take: instant, azure, or azure/100 for a hundredth of Azure's times; "+
+			"only for a local cloud that is not running yet (default: instant)")
 	flags.StringVar(&o.Serving.Record, "record", "",
-		"`folder` where a local cloud that starts records requests to Resource Manager, without secret values")
+		"`folder` in which to record requests to Resource Manager, without secret values; only for a local cloud that "+
+			"is not running yet")
 	get.flags(cmd)
 	return func() (err error) {
 		o.Way = get.way()

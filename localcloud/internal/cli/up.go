@@ -45,7 +45,7 @@ func (c *cloud) upCommand() *cobra.Command {
 	flags.StringArrayVar(&o.Config, "config", nil,
 		"`key=value` that overrides the stack's configuration file; the value is YAML")
 	flags.BoolVar(&o.NoBuild, "no-build", false,
-		"do not build the program first, since an earlier prepare or up has; the engine compiles changes, but cannot "+
+		"do not build the program first; requires an earlier prepare or up. Pulumi still compiles changes, but cannot "+
 			"download modules")
 	flags.BoolVar(&o.ShowValues, "show-values", false,
 		"show the contents of every file mounted in the pod (default: only of the guide's secret and key)")

@@ -76,16 +76,16 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, home.WayOut)
 	}
-	clusters := kube.New(
-		kube.Options{Dir: h.Path(home.KubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log},
-	)
+	clusters := kube.New(kube.Options{
+		Dir: h.Path(home.KubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log,
+	})
 	defer clusters.Close()
 	times, err := azure.ParseTimes(have.Times)
 	if err != nil {
 		return err
 	}
 	cloud, err := azure.New(azure.Options{
-		Dir: h.Path(home.AzureDir), Edge: way, Clusters: clusters, Log: log,
+		Dir: h.Path(home.AzureDir), Edge: way, Clusters: clusters, Mounts: clusters, Log: log,
 		Record: have.Record, Faults: have.Faults, Times: times,
 	})
 	if errors.Is(err, store.ErrDamaged) {

@@ -71,9 +71,11 @@ func placeProgram(program, place string) error {
 	if err != nil {
 		return err
 	}
-	if now, err := os.Stat(place); err == nil &&
-		(os.SameFile(was, now) || now.ModTime().Equal(was.ModTime()) && now.Size() == was.Size()) {
-		return nil
+	if now, err := os.Stat(place); err == nil {
+		isCopy := now.ModTime().Equal(was.ModTime()) && now.Size() == was.Size()
+		if isCopy || os.SameFile(was, now) {
+			return nil
+		}
 	}
 	_ = os.Remove(place)
 	if os.Link(program, place) == nil {

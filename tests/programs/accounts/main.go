@@ -1,5 +1,5 @@
-// As many service accounts as it is told on one identity, or those that it is told, from as many clusters as it is told
-// besides the first. They exist already, so that no cluster is needed.
+// Command accounts gives one identity credentials for service accounts: a configured number, and those that the
+// configuration names, from the first cluster and any others. The accounts exist already, so it needs no cluster.
 package main
 
 import (

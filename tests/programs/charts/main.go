@@ -1,4 +1,4 @@
-// Manifests and a Helm chart through the components that Pulumi's Kubernetes provider makes by itself.
+// Command charts deploys manifests and a Helm chart with components that Pulumi's Kubernetes provider implements.
 package main
 
 import (
@@ -9,16 +9,14 @@ import (
 
 func main() { pulumi.Run(program) }
 
-// component is one of the provider's. The SDK's own types for it import each API group of Kubernetes, which takes minutes to compile.
+// component is a component of the provider. The SDK's own types import each API group of Kubernetes, which takes
+// minutes to compile.
 type component struct{ pulumi.ResourceState }
 
 func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
-	provider, err := kubernetes.NewProvider(
-		ctx,
-		"cluster",
-		&kubernetes.ProviderArgs{Kubeconfig: cfg.RequireSecret("kubeconfig")},
-	)
+	provider, err := kubernetes.NewProvider(ctx, "cluster",
+		&kubernetes.ProviderArgs{Kubeconfig: cfg.RequireSecret("kubeconfig")})
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Clusters of a platform team, whose networks, zones and keys are there already. Whoever runs this is outside of the
-// networks, so there is nothing in the clusters.
+// Command clusters creates private clusters in a platform team's existing networks, with existing zones and keys. It
+// creates nothing in the clusters, because it runs outside their networks.
 package main
 
 import (
@@ -21,8 +21,8 @@ func program(ctx *pulumi.Context) error {
 		routed.PrivateDNSZone = pulumi.String(zone)
 	}
 	for name, args := range map[string]*components.AksWithCsiArgs{
-		// Out by way of an appliance. The component makes the identity, with its roles on the subnet and the disk encryption
-		// set.
+		// Outbound traffic goes through an appliance. The component creates the identity and its roles on the subnet and the
+		// disk encryption set.
 		"routed": {
 			DNSPrefix:           "platform",
 			NodeResourceGroup:   "routed-nodes",
@@ -34,7 +34,7 @@ func program(ctx *pulumi.Context) error {
 			ServiceCIDR:         "172.17.0.0/16",
 			DNSServiceIP:        "172.17.0.53",
 		},
-		// Out by way of a NAT gateway. The identity and its roles are the team's.
+		// Outbound traffic goes through a NAT gateway. The team has created the identity and its roles.
 		"translated": {
 			ClusterName:         "translated",
 			Subnets:             map[string]pulumi.StringInput{"translated": pulumi.String(cfg.Require("translatedSubnetId"))},
@@ -43,8 +43,9 @@ func program(ctx *pulumi.Context) error {
 			APIServer:           &components.APIServerArgs{Private: true, PrivateDNSZone: pulumi.String(cfg.Require("zoneId"))},
 			DiskEncryptionSetID: disks,
 			Entra: &components.EntraArgs{
-				AdminGroupIDs: pulumi.StringArray{pulumi.String(cfg.Require("adminGroupId"))}, TenantID: pulumi.String(cfg.Require("tenantId")),
-				Login: components.LoginServicePrincipal,
+				AdminGroupIDs: pulumi.StringArray{pulumi.String(cfg.Require("adminGroupId"))},
+				TenantID:      pulumi.String(cfg.Require("tenantId")),
+				Login:         components.LoginServicePrincipal,
 			},
 		},
 	} {

@@ -1,6 +1,6 @@
-// Deployments with variables from the Secrets of a mount, which a probe keeps: one that restarts with what it has from
-// the vault, one that does not, and one that mounts the volume as well. One secret in the vault is the program's, another
-// somebody else's.
+// Command daytwo deploys Deployments with variables from a mount's Secrets, which a probe keeps in place: one that
+// restarts with new versions, one that does not, and one that also mounts the volume. One secret in the vault belongs
+// to the program, and another to somebody else.
 package main
 
 import (
@@ -67,11 +67,9 @@ func program(ctx *pulumi.Context) error {
 	return deploy(ctx, "mounts", mount, nil, mounts, in)
 }
 
-// mount is of both secrets. The program knows the version of its own, and looks up the other's, without its value.
+// mount mounts both secrets. It looks up the version of the other's secret, without its value.
 func mount(
-	ctx *pulumi.Context,
-	cfg *config.Config,
-	identity *components.WorkloadIdentity,
+	ctx *pulumi.Context, cfg *config.Config, identity *components.WorkloadIdentity,
 ) (*components.SecretMount, error) {
 	vault, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{
 		ExistingVaultID: pulumi.String(cfg.Require("vaultId")),
@@ -81,11 +79,9 @@ func mount(
 		return nil, err
 	}
 	theirs := keyvault.LookupSecretOutput(ctx, keyvault.LookupSecretOutputArgs{
-		ResourceGroupName: pulumi.String(
-			cfg.Require("resourceGroupName"),
-		),
-		VaultName:  vault.VaultName,
-		SecretName: pulumi.String("theirs"),
+		ResourceGroupName: pulumi.String(cfg.Require("resourceGroupName")),
+		VaultName:         vault.VaultName,
+		SecretName:        pulumi.String("theirs"),
 	})
 	return components.NewSecretMount(ctx, "daytwo", &components.SecretMountArgs{
 		VaultID: vault.VaultID, VaultName: vault.VaultName, TenantID: vault.TenantID,
@@ -93,7 +89,7 @@ func mount(
 		ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
 		Objects: []components.ObjectArgs{
 			{Type: "secret", Name: "own"},
-			{Type: "secret", Name: "theirs", FilePermission: "0400"}, // which the probe need not read
+			{Type: "secret", Name: "theirs", FilePermission: "0400"}, // the probe need not read it
 		},
 		SyncSecrets: []components.SyncSecretArgs{{
 			Name: "both", Data: []components.SyncDataArgs{{Key: "own", File: "own"}, {Key: "theirs", File: "theirs"}},
@@ -106,7 +102,7 @@ func mount(
 	})
 }
 
-// deploy makes a Deployment, whose pods have the labels of the mount if there is one.
+// deploy creates a Deployment, whose pods have the labels of the mount if there is one.
 func deploy(
 	ctx *pulumi.Context,
 	name string,
@@ -136,7 +132,7 @@ func deploy(
 	return nil
 }
 
-// pod has the variables, and meets the restricted Pod Security Standard.
+// pod returns a pod with the variables, which meets the restricted Pod Security Standard.
 func pod(env corev1.EnvVarArray) corev1.PodSpecArgs {
 	return corev1.PodSpecArgs{
 		AutomountServiceAccountToken: pulumi.Bool(false),

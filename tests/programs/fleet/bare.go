@@ -16,20 +16,20 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// vaultGroup is the vault's resource group.
+// vaultGroup returns the vault's resource group.
 func (f fleet) vaultGroup() string {
 	_, group, _ := strings.Cut(f.vaultID, "/resourceGroups/")
 	group, _, _ = strings.Cut(group, "/")
 	return group
 }
 
-// deletedSoon is what the components' objects are.
+// deletedSoon is the timeout of the components' objects.
 var deletedSoon = pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "1m"})
 
-// vault is what resolves once its secrets exist.
+// vault has values that resolve once the vault's secrets exist.
 type vault struct{ id, name, tenantID pulumi.StringOutput }
 
-// bare registers what components registers, by hand.
+// bare registers the same resources as components, without components.
 func (f fleet) bare(ctx *pulumi.Context) error {
 	if f.pods {
 		return errors.New("bare has no pods")
@@ -49,8 +49,10 @@ func (f fleet) bare(ctx *pulumi.Context) error {
 		secrets = append(secrets, secret)
 	}
 	filled := func(s string) pulumi.StringOutput {
-		return pulumi.OutputWithDependencies(ctx.Context(), pulumi.String(s).ToStringOutput(), secrets...).(pulumi.StringOutput)
+		output := pulumi.String(s).ToStringOutput()
+		return pulumi.OutputWithDependencies(ctx.Context(), output, secrets...).(pulumi.StringOutput)
 	}
+	v := vault{filled(f.vaultID), filled(f.vaultName), filled(f.tenantID)}
 	provider, err := kubernetes.NewProvider(ctx, "cluster-kubernetes", &kubernetes.ProviderArgs{
 		Kubeconfig:            f.kubeconfig,
 		ClusterIdentifier:     pulumi.String(f.issuerURL),
@@ -60,12 +62,7 @@ func (f fleet) bare(ctx *pulumi.Context) error {
 		return err
 	}
 	for i := range f.workloads {
-		if err := f.bareWorkload(
-			ctx,
-			i,
-			vault{filled(f.vaultID), filled(f.vaultName), filled(f.tenantID)},
-			pulumi.Provider(provider),
-		); err != nil {
+		if err := f.bareWorkload(ctx, i, v, pulumi.Provider(provider)); err != nil {
 			return err
 		}
 	}
@@ -75,28 +72,21 @@ func (f fleet) bare(ctx *pulumi.Context) error {
 func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulumi.ResourceOption) error {
 	name := workloadName(i)
 	account := f.namespace + "_" + name
-	identity, err := managedidentity.NewUserAssignedIdentity(
-		ctx,
-		name+"-identity",
-		&managedidentity.UserAssignedIdentityArgs{
-			ResourceGroupName: pulumi.String(f.resourceGroup),
-		},
-	)
+	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity",
+		&managedidentity.UserAssignedIdentityArgs{ResourceGroupName: pulumi.String(f.resourceGroup)})
 	if err != nil {
 		return err
 	}
-	if _, err := managedidentity.NewFederatedIdentityCredential(
-		ctx,
-		name+"-credential-"+account,
-		&managedidentity.FederatedIdentityCredentialArgs{
-			ResourceGroupName:                       pulumi.String(f.resourceGroup),
-			ResourceName:                            identity.Name,
-			FederatedIdentityCredentialResourceName: pulumi.String(account),
-			Issuer:                                  pulumi.String(f.issuerURL),
-			Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", f.namespace, name),
-			Audiences:                               pulumi.ToStringArray([]string{"api://AzureADTokenExchange"}),
-		},
-	); err != nil {
+	credential := &managedidentity.FederatedIdentityCredentialArgs{
+		ResourceGroupName:                       pulumi.String(f.resourceGroup),
+		ResourceName:                            identity.Name,
+		FederatedIdentityCredentialResourceName: pulumi.String(account),
+		Issuer:                                  pulumi.String(f.issuerURL),
+		Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", f.namespace, name),
+		Audiences:                               pulumi.ToStringArray([]string{"api://AzureADTokenExchange"}),
+	}
+	_, err = managedidentity.NewFederatedIdentityCredential(ctx, name+"-credential-"+account, credential)
+	if err != nil {
 		return err
 	}
 	if _, err := corev1.NewServiceAccount(ctx, name+"-account-"+account, &corev1.ServiceAccountArgs{
@@ -123,6 +113,8 @@ func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulum
 		}
 		fmt.Fprintf(&objects, "    - |\n      objectName: %s\n      objectType: secret\n", secret)
 	}
+	// The SDK adds its default options only to its own types.
+	options := utilities.PkgResourceDefaultOpts([]pulumi.ResourceOption{inCluster, deletedSoon})
 	_, err = apiextensions.NewCustomResource(ctx, name+"-class", &apiextensions.CustomResourceArgs{
 		ApiVersion: pulumi.String("secrets-store.csi.x-k8s.io/v1"),
 		Kind:       pulumi.String("SecretProviderClass"),
@@ -138,6 +130,6 @@ func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulum
 				"objects":      pulumi.String(objects.String()),
 			},
 		}},
-	}, utilities.PkgResourceDefaultOpts([]pulumi.ResourceOption{inCluster, deletedSoon})...) // which the SDK has for its own types only
+	}, options...)
 	return err
 }

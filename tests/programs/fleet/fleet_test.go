@@ -17,8 +17,7 @@ import (
 
 const testWorkloads = 7
 
-// registered are the resources of the program that are no components, by type and name, and how many components there
-// are.
+// registered returns the program's resources without components, by type and name, and the number of components.
 func registered(t *testing.T, preview, bare bool) (resources map[string]mockengine.Registered, components int) {
 	t.Helper()
 	e := &mockengine.Engine{
@@ -27,9 +26,10 @@ func registered(t *testing.T, preview, bare bool) (resources map[string]mockengi
 		SecretKeys: []string{"keyvault-aks:kubeconfig", "keyvault-aks:value"},
 	}
 	for key, value := range map[string]string{
-		"workloads": strconv.Itoa(testWorkloads), "bare": strconv.FormatBool(bare), "vaultId": mockengine.Group + "/providers/Microsoft.KeyVault/vaults/vault",
-		"vaultName": "vault", "tenantId": mockengine.TenantID, "issuerUrl": mockengine.IssuerURL, "resourceGroupName": "group",
-		"namespace": "namespace", "kubeconfig": mockengine.Kubeconfig, "value": "a value",
+		"workloads": strconv.Itoa(testWorkloads), "bare": strconv.FormatBool(bare),
+		"vaultId":   mockengine.Group + "/providers/Microsoft.KeyVault/vaults/vault",
+		"vaultName": "vault", "tenantId": mockengine.TenantID, "issuerUrl": mockengine.IssuerURL,
+		"resourceGroupName": "group", "namespace": "namespace", "kubeconfig": mockengine.Kubeconfig, "value": "a value",
 	} {
 		e.Config["keyvault-aks:"+key] = value
 	}
@@ -47,14 +47,13 @@ func registered(t *testing.T, preview, bare bool) (resources map[string]mockengi
 	return resources, components
 }
 
-// request is a registration without what tells of the component that it is part of, and without aliases: components add
-// to those of the SDK what their earlier versions called a resource, which is part of what they cost. So are the hooks
-// that look at what fails.
+// request returns a registration without traces of the component, and without aliases and hooks. Components add aliases
+// for their earlier names and hooks for errors, which are part of their cost.
 func request(t *testing.T, one mockengine.Registered) *pulumirpc.RegisterResourceRequest {
 	t.Helper()
 	in := proto.CloneOf(one.RPC)
 	in.Parent = ""
-	in.Object, in.Aliases = nil, nil // compared by themselves
+	in.Object, in.Aliases = nil, nil // compared separately
 	in.SourcePosition, in.StackTrace, in.Hooks = nil, nil, nil
 	in.Provider = outside(in.GetProvider())
 	in.DeletedWith = outside(in.GetDeletedWith())
@@ -76,7 +75,7 @@ func allOutside(urns []string) (outsides []string) {
 	return slices.Compact(outsides)
 }
 
-// outside is a URN as if the resource had no parent.
+// outside returns a URN as if the resource had no parent.
 func outside(urn string) string {
 	parts := strings.SplitN(urn, "::", 4)
 	if len(parts) == 4 {
@@ -85,27 +84,28 @@ func outside(urn string) string {
 	return strings.Join(parts, "::")
 }
 
-// TestBare_RegistersSameResources holds every registration with components against the one without: type, name,
-// inputs, dependencies, provider and options, but for further aliases. Without that, to compare their times would mean
-// nothing.
+// TestBare_RegistersSameResources checks that the program registers the same resources with and without components:
+// type, name, inputs, dependencies, provider and options, except additional aliases. Otherwise a comparison of their
+// times would mean nothing.
 func TestBare_RegistersSameResources(t *testing.T) {
 	for _, preview := range []bool{true, false} {
 		with, components := registered(t, preview, false)
 		without, none := registered(t, preview, true)
 		if components != 2+2*testWorkloads || none != 0 {
-			t.Errorf("there are %d components, and %d in bare", components, none)
+			t.Errorf("the program registers %d components, and bare %d; want %d and 0", components, none, 2+2*testWorkloads)
 		}
 		if want := 1 + secretCount + 7*testWorkloads; len(with) != want {
-			t.Errorf("there are %d resources, want %d", len(with), want)
+			t.Errorf("the program registers %d resources, want %d", len(with), want)
 		}
 		names := slices.Sorted(maps.Keys(with))
 		if others := slices.Sorted(maps.Keys(without)); !slices.Equal(names, others) {
-			t.Fatalf("with components there are\n%s\nand without\n%s", strings.Join(names, "\n"), strings.Join(others, "\n"))
+			t.Fatalf("the resources with components are\n%s\nwithout\n%s", strings.Join(names, "\n"),
+				strings.Join(others, "\n"))
 		}
 		for name, one := range with {
 			other := without[name]
 			if !resource.NewProperty(one.Inputs).DeepEquals(resource.NewProperty(other.Inputs)) {
-				t.Errorf("preview %t: %s has the inputs\n%v\nand without components\n%v", preview, name, one.Inputs, other.Inputs)
+				t.Errorf("preview %t: %s has the inputs\n%v\nwithout components\n%v", preview, name, one.Inputs, other.Inputs)
 			}
 			for _, alias := range other.RPC.GetAliases() {
 				if !slices.ContainsFunc(one.RPC.GetAliases(), func(a *pulumirpc.Alias) bool { return proto.Equal(a, alias) }) {
@@ -113,24 +113,20 @@ func TestBare_RegistersSameResources(t *testing.T) {
 				}
 			}
 			if a, b := request(t, one), request(t, other); !proto.Equal(a, b) {
-				t.Errorf(
-					"preview %t: %s is registered with\n%s\nand without components with\n%s",
-					preview,
-					name,
-					prototext.Format(a),
-					prototext.Format(b),
-				)
+				t.Errorf("preview %t: %s is registered with\n%s\nwithout components with\n%s", preview, name,
+					prototext.Format(a), prototext.Format(b))
 			}
 		}
 	}
 }
 
+// TestFleet_MountsDistinctSecrets checks that no two workloads mount the same secrets.
 func TestFleet_MountsDistinctSecrets(t *testing.T) {
 	taken := map[[3]string]bool{}
 	for i := range maxCount {
 		set := mounted(i)
 		if taken[set] || set[0] >= set[1] || set[1] >= set[2] || set[2] > secretName(secretCount-1) {
-			t.Errorf("workload %d mounts %v", i, set)
+			t.Errorf("workload %d mounts %v, want three secrets in order that no other workload mounts", i, set)
 		}
 		taken[set] = true
 	}

@@ -1,7 +1,7 @@
-// Many workloads on one vault and one cluster, which exist: each has an identity, a service account and a mount of its
-// own. With the configuration bare it registers the same resources without the components, for what they cost to be
-// measured. Run with the arguments yaml and a number of workloads it prints the program in YAML, and beside it there is
-// one in TypeScript: both register the same through the Pulumi package.
+// Command fleet creates many workloads on an existing vault and cluster, each with its own identity, service account
+// and mount. With the configuration bare it registers the same resources without the components, to measure what they
+// cost. With the arguments yaml and a number of workloads it prints the same program in YAML, which uses the Pulumi
+// package, as does the one in TypeScript beside it.
 package main
 
 import (
@@ -17,14 +17,14 @@ import (
 
 const (
 	secretCount = 20   // in the vault, whatever the number of workloads
-	maxCount    = 1140 // how many sets of three there are of them
+	maxCount    = 1140 // number of sets of three secrets
 )
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == "yaml" {
 		workloads, err := strconv.Atoi(os.Args[2])
 		if err != nil || workloads > maxCount {
-			fmt.Fprintf(os.Stderr, "fleet yaml %s: a number of workloads up to %d\n", os.Args[2], maxCount)
+			fmt.Fprintf(os.Stderr, "fleet yaml: invalid number of workloads %q, allowed: up to %d\n", os.Args[2], maxCount)
 			os.Exit(2)
 		}
 		fmt.Print(yamlProgram(workloads))
@@ -36,33 +36,31 @@ func main() {
 // fleet is the configuration.
 type fleet struct {
 	workloads int
-	pods      bool // whether each workload has a pod that mounts its secrets; not with bare
+	pods      bool // each workload has a pod that mounts its secrets; not with bare
 
 	vaultID, vaultName, tenantID        string
 	issuerURL, resourceGroup, namespace string
 
 	kubeconfig pulumi.StringOutput
-	value      pulumi.StringOutput // what the secrets' values begin with
+	value      pulumi.StringOutput // prefix of the secrets' values
 }
 
 func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
 	f := fleet{
-		workloads: cfg.RequireInt("workloads"),
-		pods:      cfg.GetBool("pods"),
-		vaultID:   cfg.Require("vaultId"),
-		vaultName: cfg.Require("vaultName"),
-		tenantID:  cfg.Require("tenantId"),
-		issuerURL: cfg.Require(
-			"issuerUrl",
-		),
+		workloads:     cfg.RequireInt("workloads"),
+		pods:          cfg.GetBool("pods"),
+		vaultID:       cfg.Require("vaultId"),
+		vaultName:     cfg.Require("vaultName"),
+		tenantID:      cfg.Require("tenantId"),
+		issuerURL:     cfg.Require("issuerUrl"),
 		resourceGroup: cfg.Require("resourceGroupName"),
 		namespace:     cfg.Require("namespace"),
 		kubeconfig:    cfg.RequireSecret("kubeconfig"),
 		value:         cfg.RequireSecret("value"),
 	}
 	if f.workloads > maxCount {
-		return fmt.Errorf("%d workloads: there are %d sets of three secrets", f.workloads, maxCount)
+		return fmt.Errorf("workloads: given %d, allowed: up to %d", f.workloads, maxCount)
 	}
 	secrets := pulumi.Map{}
 	for i := range f.workloads {
@@ -83,9 +81,9 @@ func (f fleet) secretValue(name string) pulumi.StringOutput {
 	return pulumi.Sprintf("%s %s", f.value, name)
 }
 
-// mounted are the secrets of a workload. No other has the same three.
+// mounted returns the secrets of a workload. No two workloads have the same three.
 func mounted(workload int) (set [3]string) {
-	// Neighbours differ: 37 and the number of sets have no common divisor.
+	// 37 and the number of sets have no common divisor, so each set is used once, and neighbours differ.
 	left := workload * 37 % maxCount
 	for a := range secretCount {
 		for b := a + 1; b < secretCount; b++ {
@@ -124,10 +122,7 @@ func (f fleet) components(ctx *pulumi.Context) error {
 }
 
 func (f fleet) workload(
-	ctx *pulumi.Context,
-	i int,
-	vault *components.KeyVaultStack,
-	cluster *components.AksWithCsi,
+	ctx *pulumi.Context, i int, vault *components.KeyVaultStack, cluster *components.AksWithCsi,
 ) error {
 	name := workloadName(i)
 	identity, err := components.NewWorkloadIdentity(ctx, name, &components.WorkloadIdentityArgs{

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// yamlProgram is what components registers, as a program in YAML on the Pulumi package. YAML has no loops.
+// yamlProgram returns a YAML program that registers the same resources with the Pulumi package. YAML has no loops.
 func yamlProgram(workloads int) string {
 	var b strings.Builder
 	b.WriteString(`name: fleet-yaml

@@ -10,9 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestYAMLProgram_MatchesGo holds the arguments of each workload in YAML against what the program in Go registers
-// with the components: the same identities, accounts, roles and classes. That both make the same, and TypeScript too,
-// the bench sees by the stacks' states.
+// TestYAMLProgram_MatchesGo checks that the YAML program has the identities, accounts, roles and classes that the Go
+// program registers. The benchmark compares the resulting stacks, also with TypeScript.
 func TestYAMLProgram_MatchesGo(t *testing.T) {
 	var read struct {
 		Resources map[string]struct {
@@ -30,7 +29,7 @@ func TestYAMLProgram_MatchesGo(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(yamlProgram(testWorkloads)), &read); err != nil {
 		t.Fatal(err)
 	}
-	made := map[string]bool{} // as the components name it
+	made := map[string]bool{} // by the components' names
 	for key, r := range read.Resources {
 		switch r.Type {
 		case "keyvaultaks:WorkloadIdentity":
@@ -40,7 +39,8 @@ func TestYAMLProgram_MatchesGo(t *testing.T) {
 		case "keyvaultaks:SecretMount":
 			of := "${" + strings.Replace(key, "mount", "identity", 1) + "."
 			if !strings.HasPrefix(r.Properties.PrincipalID, of) || !strings.HasPrefix(r.Properties.ServiceAccountName, of) {
-				t.Errorf("%s is of %s and %s", key, r.Properties.PrincipalID, r.Properties.ServiceAccountName)
+				t.Errorf("%s has principal %s and account %s, want those of %s}", key, r.Properties.PrincipalID,
+					r.Properties.ServiceAccountName, of)
 			}
 			made[r.Name+"-class"] = true
 			for _, object := range r.Properties.Objects {
@@ -62,14 +62,11 @@ func TestYAMLProgram_MatchesGo(t *testing.T) {
 		}
 	}
 	if !maps.Equal(made, want) || len(want) != secretCount+5*testWorkloads {
-		t.Errorf("in YAML there are %d\n%s\nand in Go %d\n%s", len(made), strings.Join(slices.Sorted(maps.Keys(made)), "\n"),
-			len(want), strings.Join(slices.Sorted(maps.Keys(want)), "\n"))
+		t.Errorf("the YAML program has %d resources\n%s\nwant the Go program's %d\n%s", len(made),
+			strings.Join(slices.Sorted(maps.Keys(made)), "\n"), len(want), strings.Join(slices.Sorted(maps.Keys(want)), "\n"))
 	}
-	if n := strconv.Itoa(
-		testWorkloads - 1,
-	); read.Resources["mount-"+n].Properties.ClassName != workloadName(
-		testWorkloads-1,
-	) {
-		t.Errorf("the last class is %q", read.Resources["mount-"+n].Properties.ClassName)
+	last := read.Resources["mount-"+strconv.Itoa(testWorkloads-1)].Properties.ClassName
+	if want := workloadName(testWorkloads - 1); last != want {
+		t.Errorf("the last class is %q, want %q", last, want)
 	}
 }

@@ -1,4 +1,4 @@
-// Mistakes that a program in Go can make and be compiled: the one that its configuration names.
+// Command mistakes makes the mistake that its configuration names, among those that the Go compiler does not find.
 package main
 
 import (

@@ -9,10 +9,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// pool is what the vault has: versions by the name of the object, by its type.
+// pool has the vault's versions by type and name of the object.
 type pool map[components.ObjectType]map[string][]string
 
-// draw makes so many mounts in the namespace that the component accepts. The same seed makes the same.
+// draw returns count random mounts that the component accepts. The same seed returns the same mounts.
 func draw(vault pool, seed, count int) []*components.SecretMountArgs {
 	generator := rapid.Custom(func(t *rapid.T) *components.SecretMountArgs { return drawMount(t, vault) })
 	var accepted []*components.SecretMountArgs
@@ -24,7 +24,7 @@ func draw(vault pool, seed, count int) []*components.SecretMountArgs {
 	return accepted
 }
 
-// drawMount leaves out objects for which the mount would be refused, since of many together there is nearly always one.
+// drawMount returns a random mount. It leaves out objects that the component would reject: most lists have one.
 func drawMount(t *rapid.T, vault pool) *components.SecretMountArgs {
 	args := &components.SecretMountArgs{
 		Namespace:  namespace,
@@ -43,7 +43,7 @@ func drawMount(t *rapid.T, vault pool) *components.SecretMountArgs {
 	return args
 }
 
-// element is of a path: names that YAML and shells take for something else, and any others.
+// element generates elements of a path: names that YAML and shells could misread, and any others.
 var element = rapid.OneOf(
 	rapid.SampledFrom([]string{"a", "b", "0", "1", "tls.crt"}),
 	rapid.SampledFrom([]string{
@@ -93,21 +93,23 @@ func drawObject(t *rapid.T, vault pool) components.ObjectArgs {
 	}
 	slices.Sort(names)
 	o.Name = rapid.SampledFrom(names).Draw(t, "name")
-	if rapid.Bool().Draw(t, "in other letters") { // names of the vault have no case
+	if rapid.Bool().Draw(t, "upper case") { // names in the vault are case-insensitive
 		o.Name = strings.ToUpper(o.Name)
 	}
-	if rapid.IntRange(0, 4).Draw(t, "not aliased") > 0 { // more of them are apart, and so accepted
+	if rapid.IntRange(0, 4).Draw(t, "not aliased") > 0 { // with an alias, files rarely collide
 		o.Alias = strings.Join(rapid.SliceOfN(element, 1, 3).Draw(t, "alias"), "/")
 	}
 	if rapid.IntRange(0, 3).Draw(t, "pinned") == 0 {
 		o.Version = rapid.SampledFrom(vault[o.Type][strings.ToLower(o.Name)]).Draw(t, "version")
 	}
-	o.Format = rapid.SampledFrom([]components.ObjectFormat{"", components.FormatPEM, components.FormatPFX}).
-		Draw(t, "format")
-	if o.Type != components.ObjectSecret ||
-		!strings.HasPrefix(strings.ToLower(o.Name), "web") { // what is in PEM is not encoded
-		o.Encoding = rapid.SampledFrom([]components.ObjectEncoding{"", "", components.EncodingUTF8, components.EncodingHex, components.EncodingBase64}).
-			Draw(t, "encoding")
+	formats := []components.ObjectFormat{"", components.FormatPEM, components.FormatPFX}
+	o.Format = rapid.SampledFrom(formats).Draw(t, "format")
+	pem := o.Type == components.ObjectSecret && strings.HasPrefix(strings.ToLower(o.Name), "web")
+	if !pem { // PEM is neither hex nor base64
+		encodings := []components.ObjectEncoding{
+			"", "", components.EncodingUTF8, components.EncodingHex, components.EncodingBase64,
+		}
+		o.Encoding = rapid.SampledFrom(encodings).Draw(t, "encoding")
 	}
 	return o
 }

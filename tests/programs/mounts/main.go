@@ -1,4 +1,4 @@
-// Random mounts that the component accepts, each in a pod of its own, and what its files are to be.
+// Command mounts creates random mounts that the component accepts, each with a pod, and outputs what they must contain.
 package main
 
 import (
@@ -37,7 +37,7 @@ func program(ctx *pulumi.Context) error {
 		IssuerURL:         cluster.IssuerURL,
 		Namespace:         namespace,
 		CreateNamespace:   true,
-		PodSecurity:       components.PodSecurityBaseline, // the pods are as short as they can be
+		PodSecurity:       components.PodSecurityBaseline, // keeps the pods short
 		ServiceAccounts:   []components.ServiceAccountArgs{{Name: "mounts"}},
 		RoleAssignments: []components.RoleAssignmentArgs{
 			{Name: "secrets-user", RoleDefinitionID: "4633458b-17de-408a-b874-0445c86b69e6", Scope: vaultID},
@@ -75,7 +75,7 @@ func program(ctx *pulumi.Context) error {
 	return nil
 }
 
-// shown is what the test holds against the pod's files.
+// shown returns what the test compares with the pod's files.
 func shown(args *components.SecretMountArgs) pulumi.Map {
 	var objects pulumi.Array
 	for _, o := range args.Objects {

@@ -1,5 +1,5 @@
-// The resources of tests/testdata/tofu, by the components: a resource group, a vault with a secret and a key, a cluster,
-// and an identity with a credential and a role.
+// Command peers creates the resources of tests/testdata/tofu with the components: a resource group, a vault with a
+// secret and a key, a cluster, and an identity with a credential and a role.
 package main
 
 import (

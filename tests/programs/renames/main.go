@@ -1,4 +1,4 @@
-// The four components under names that its configuration says, and under another parent.
+// Command renames creates the four components with configured names, and optionally below a parent.
 package main
 
 import (
@@ -10,7 +10,7 @@ import (
 
 func main() { pulumi.Run(program) }
 
-// names are what the components are called: prefix and kind. Former is the prefix that they had before; empty for none.
+// names are the names of the components: a prefix and the kind. The former prefix is empty if they were never renamed.
 type names struct {
 	prefix, former string
 	parent         pulumi.Resource
@@ -18,7 +18,7 @@ type names struct {
 
 func (n names) of(kind string) string { return n.prefix + kind }
 
-// options are those of a component that was called otherwise, or had no parent.
+// options returns the aliases of a component that had another name or no parent.
 func (n names) options(kind string) []pulumi.ResourceOption {
 	var opts []pulumi.ResourceOption
 	if n.parent != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// askCaller asks the Azure provider who runs Pulumi.
+// askCaller asks the Azure provider for the user who runs Pulumi.
 func (r *replay) askCaller(string) (pulumi.Output, error) {
 	i := slices.IndexFunc(r.Resources, func(one recorded) bool { return strings.HasPrefix(one.Type, azurePrefix) })
 	if i < 0 {

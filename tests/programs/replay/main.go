@@ -1,12 +1,12 @@
-// Replay registers the resources of a recorded stack again: the same types, names, parents, providers, inputs and
-// options, with this run's outputs wherever the recorded inputs had those of another resource. So a test of upgrades
+// Command replay registers the resources of a recorded stack again: the same types, names, parents, providers, inputs
+// and options, with this run's outputs wherever the recorded inputs had outputs of another resource. A test of upgrades
 // can start from the stack of an earlier version without that version's code.
 //
 // To record a version's stack, bring it up in the local cloud and run this in the environment of `bin/localcloud env`:
 //
 //	pulumi stack export --show-secrets | go run ./replay record >../testdata/state-<version>-<stack>.json
 //
-// Secrets are not recorded. Times are replayed as they were. Hooks are not replayed: a state has only their names.
+// Secrets are not recorded. Times are replayed unchanged. Hooks are not replayed, because a state has only their names.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// recordTo reads an exported stack and writes what a replay needs of it.
+// recordTo reads an exported stack and writes its recording.
 func recordTo(out io.Writer, in io.Reader, caller caller) error {
 	var exported export
 	if err := json.NewDecoder(in).Decode(&exported); err != nil {

@@ -147,7 +147,7 @@ func seconds(n float64) string {
 	return fmt.Sprintf("%gs", n)
 }
 
-// find returns a resource that is registered already.
+// find returns a registered resource.
 func (r *replay) find(name string) (pulumi.Resource, error) {
 	if found, ok := r.resources[name]; ok {
 		return found, nil

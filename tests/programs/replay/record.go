@@ -18,18 +18,18 @@ type export struct {
 	Deployment apitype.DeploymentV3 `json:"deployment"`
 }
 
-// caller is whoever ran Pulumi when the stack was made.
+// caller is the user who brought the stack up.
 type caller struct{ SubscriptionID, TenantID string }
 
-// recorder knows the stack that it records.
+// recorder records a stack.
 type recorder struct {
 	caller
 	urns  []resource.URN
 	byURN map[resource.URN]apitype.ResourceV3
 }
 
-// record returns what a replay needs of a stack. Where inputs have outputs of the resources that they depend on, it has
-// references. It fails for secrets that are anything else.
+// record returns the recording of a stack. It replaces outputs of other resources in inputs by references, and fails
+// for secrets that are not outputs.
 func record(resources []apitype.ResourceV3, caller caller) (state, error) {
 	r := recorder{caller: caller, byURN: map[resource.URN]apitype.ResourceV3{}}
 	taken := map[string]bool{callerName: true}
@@ -68,7 +68,7 @@ func isDefaultProvider(one apitype.ResourceV3) bool {
 	return strings.HasPrefix(string(one.Type), providerPrefix) && strings.HasPrefix(one.URN.Name(), "default")
 }
 
-// resource returns what a replay needs of a resource.
+// resource returns the recording of a resource.
 func (r *recorder) resource(one apitype.ResourceV3) (recorded, error) {
 	if one.External || one.Delete || len(one.InitErrors) > 0 {
 		return recorded{}, errors.New("it was only read, or is incomplete")
@@ -95,8 +95,8 @@ func (r *recorder) resource(one apitype.ResourceV3) (recorded, error) {
 	return kept, err
 }
 
-// inputs returns the inputs that the program gave a resource, which are those with known dependencies. Others, such as
-// generated names, are the provider's choice.
+// inputs returns the inputs that the program set, which have known dependencies. The provider chose others, such as
+// generated names.
 func (r *recorder) inputs(one apitype.ResourceV3) (map[string]any, error) {
 	inputs := map[string]any{}
 	for key, dependencies := range one.PropertyDependencies {
@@ -106,7 +106,7 @@ func (r *recorder) inputs(one apitype.ResourceV3) (map[string]any, error) {
 		}
 		inputs[string(key)] = value
 	}
-	// A principal that is not an output is whoever ran Pulumi.
+	// A principal that is not an output is the user who ran Pulumi.
 	principal, ok := inputs["principalId"].(string)
 	if ok && strings.HasSuffix(string(one.Type), assignmentSuffix) && !reference.MatchString(principal) {
 		inputs["principalId"] = "${" + callerName + "#objectId}"
@@ -286,7 +286,7 @@ func (r *recorder) outputsOf(urns []resource.URN) []output {
 	return found
 }
 
-// eachText visits the texts in a value, but not what providers keep for themselves below keys with two underscores.
+// eachText visits the texts in a value, except below keys that begin with two underscores, which are providers' own.
 func eachText(value any, at resource.PropertyPath, visit func(resource.PropertyPath, string)) {
 	switch value := value.(type) {
 	case string:

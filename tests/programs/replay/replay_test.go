@@ -54,7 +54,7 @@ var abbreviated = func() *strings.Replacer {
 	)
 }()
 
-// exported is what `pulumi stack export --show-secrets` prints, abbreviated and without what is of no interest here.
+// exported is the output of `pulumi stack export --show-secrets`, abbreviated and reduced.
 const exported = `{"deployment": {"resources": [
 	{
 		"urn": "<stack>", "type": "pulumi:pulumi:Stack",
@@ -168,6 +168,7 @@ func recordedFrom(t *testing.T, exported string) (text string, s state, err erro
 	return out.String(), s, err
 }
 
+// TestRecord_TurnsOutputsIntoReferences checks that inputs with outputs of other resources become references.
 func TestRecord_TurnsOutputsIntoReferences(t *testing.T) {
 	_, s, err := recordedFrom(t, exported)
 	if err != nil {
@@ -184,7 +185,7 @@ func TestRecord_TurnsOutputsIntoReferences(t *testing.T) {
 		"vault": {"resourceGroupName": "${group#name}", "tenantId": "${caller#tenantId}"},
 		"vault-vault": {
 			"resourceGroupName": "${group#name}", "vaultName": "kv-demo-${vault-suffix#result}",
-			// The group's tags are its inputs, too, and these tags do not depend on the suffix.
+			// The group's tags are also its inputs, and these tags do not depend on the suffix.
 			"tags": map[string]any{"team": "platform", "suffix": "ukqbt4"},
 			"properties": map[string]any{
 				"retention": 7.0, "purge": false, "rules": []any{}, "ids": []any{"${group#id}/subnet", "eastus"},
@@ -206,10 +207,11 @@ func TestRecord_TurnsOutputsIntoReferences(t *testing.T) {
 		}
 	}
 	if got := s.Outputs["vaultName"]; got != "${vault-vault#name}" {
-		t.Errorf("the stack's output is %v", got)
+		t.Errorf("the stack's output is %v, want a reference", got)
 	}
 }
 
+// TestRecord_KeepsNoSecret checks that a recording has no secret values.
 func TestRecord_KeepsNoSecret(t *testing.T) {
 	text, _, err := recordedFrom(t, exported)
 	if err != nil {
@@ -217,11 +219,12 @@ func TestRecord_KeepsNoSecret(t *testing.T) {
 	}
 	for _, secret := range []string{password, clientKey, "before.example"} {
 		if strings.Contains(text, secret) {
-			t.Errorf("%s is recorded", secret)
+			t.Errorf("the recording has the secret %s", secret)
 		}
 	}
 }
 
+// TestRecord_RefusesWhatCannotBeReplayed checks the errors for stacks that cannot be recorded.
 func TestRecord_RefusesWhatCannotBeReplayed(t *testing.T) {
 	for name, change := range map[string]struct{ of, to, want string }{
 		"a secret from elsewhere": {
@@ -243,7 +246,7 @@ func TestRecord_RefusesWhatCannotBeReplayed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(exported, change.of, change.to, 1)
 			if changed == exported {
-				t.Fatal("nothing is changed")
+				t.Fatal("the test does not change the exported stack")
 			}
 			if _, _, err := recordedFrom(t, changed); err == nil || !strings.Contains(err.Error(), change.want) {
 				t.Errorf("got %v, want an error with %s", err, change.want)
@@ -252,11 +255,11 @@ func TestRecord_RefusesWhatCannotBeReplayed(t *testing.T) {
 	}
 }
 
-// TestRecordedStacks_HoldNoSecret reads the committed files.
+// TestRecordedStacks_HoldNoSecret checks that the committed recordings have references in place of secrets.
 func TestRecordedStacks_HoldNoSecret(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/state-*.json")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("there are the files %q: %v", files, err)
+		t.Fatalf("the recordings are %q, want some: %v", files, err)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -275,16 +278,16 @@ func TestRecordedStacks_HoldNoSecret(t *testing.T) {
 				secrets = append(secrets, secretsIn(one.Inputs)...)
 			}
 			if len(secrets) == 0 {
-				t.Error("the stack has no secret")
+				t.Error("the recording has no secret, so the test proves nothing")
 			}
 			for _, secret := range secrets {
 				for _, line := range kubeconfigLine.FindAllStringSubmatch(secret, -1) {
 					if !reference.MatchString(line[3]) {
-						t.Errorf("the kubeconfig has its %s", line[2])
+						t.Errorf("the kubeconfig has a value for %s, want a reference", line[2])
 					}
 				}
 				if !kubeconfigLine.MatchString(secret) && reference.ReplaceAllString(secret, "") != "" {
-					t.Error("there is a secret that is no reference")
+					t.Error("a secret is not a reference")
 				}
 			}
 		})
@@ -308,6 +311,7 @@ func secretsIn(value any) (found []string) {
 	return found
 }
 
+// TestReplay_RegistersRecordedResources checks that a replay registers the recorded resources with this run's outputs.
 func TestReplay_RegistersRecordedResources(t *testing.T) {
 	e := replayed(t, exported)
 	for name, want := range map[string]struct{ of, parent string }{
@@ -318,7 +322,7 @@ func TestReplay_RegistersRecordedResources(t *testing.T) {
 	} {
 		one := e.Get(t, name)
 		if parent := resource.URN(one.RPC.GetParent()).Name(); one.Type != want.of || parent != want.parent {
-			t.Errorf("%s is a %s below %s", name, one.Type, parent)
+			t.Errorf("%s has type %s and parent %s, want %s and %s", name, one.Type, parent, want.of, want.parent)
 		}
 	}
 	now := "kv-demo-" + mockengine.Suffix
@@ -342,10 +346,12 @@ func TestReplay_RegistersRecordedResources(t *testing.T) {
 		}
 	}
 	if got := e.StackOutputs()["vaultName"]; got.V != now {
-		t.Errorf("the stack's output is %v", got)
+		t.Errorf("the stack's output is %v, want %s", got, now)
 	}
 }
 
+// TestReplay_KeepsOptionsAndDependencies checks that a replay registers resources with their recorded options and
+// dependencies.
 func TestReplay_KeepsOptionsAndDependencies(t *testing.T) {
 	e := replayed(t, exported)
 	vault, secret, namespace := e.Get(t, "vault-vault"), e.Get(t, "vault-secret"), e.Get(t, "namespace")
@@ -364,13 +370,14 @@ func TestReplay_KeepsOptionsAndDependencies(t *testing.T) {
 		t.Errorf("the namespace is registered with %v", got)
 	}
 	if got := e.Get(t, "admin").RPC.GetIgnoreChanges(); !slices.Equal(got, []string{"principalId"}) {
-		t.Errorf("changes of %q are ignored", got)
+		t.Errorf("ignoreChanges is %q, want principalId", got)
 	}
 	if got := e.Get(t, "vault-value").RPC.GetAdditionalSecretOutputs(); !slices.Equal(got, []string{"result"}) {
-		t.Errorf("the outputs %q are secret", got)
+		t.Errorf("additionalSecretOutputs is %q, want result", got)
 	}
 }
 
+// TestReplay_FailsOnMissingOutput checks that a replay names an output that this run does not have.
 func TestReplay_FailsOnMissingOutput(t *testing.T) {
 	lost := strings.NewReplacer(
 		`"outputs": {"name": "s"}`, `"outputs": {"name": "s", "lost": "lost-output"}`,
@@ -382,6 +389,7 @@ func TestReplay_FailsOnMissingOutput(t *testing.T) {
 	}
 }
 
+// TestReplay_RefusesAPreview checks that a preview fails with a hint.
 func TestReplay_RefusesAPreview(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	if err := e.Run(program); err == nil || !strings.Contains(err.Error(), "--skip-preview") {

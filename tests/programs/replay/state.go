@@ -5,7 +5,7 @@ import "github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 // state is a recorded stack. Texts in it may refer to outputs: ${vault-vault#properties.vaultUri} is the output
 // properties.vaultUri of the resource vault-vault. A secret is an object with secretKey as its only key.
 type state struct {
-	// Resources are in the order in which they were made.
+	// Resources are in the order of their creation.
 	Resources []recorded `json:"resources"`
 	// Outputs are the stack's outputs.
 	Outputs map[string]any `json:"outputs"`
@@ -20,9 +20,9 @@ type recorded struct {
 	Parent string `json:"parent,omitempty"`
 	// Provider is empty for the default provider.
 	Provider string `json:"provider,omitempty"`
-	// Version is that of the default provider's plugin, or of a provider's own.
+	// Version is the version of the default provider's plugin, or of a provider's own plugin.
 	Version string `json:"version,omitempty"`
-	// Inputs are those of the program, without what the provider added.
+	// Inputs are the program's inputs, without additions of the provider.
 	Inputs map[string]any `json:"inputs,omitempty"`
 
 	DependsOn        []string                 `json:"dependsOn,omitempty"`
@@ -43,6 +43,6 @@ const (
 	assignmentSuffix = ":RoleAssignment"
 
 	secretKey = "${secret}"
-	// callerName refers to whoever runs Pulumi; the outputs are those of getClientConfig.
+	// callerName refers to the user who runs Pulumi, with the outputs of getClientConfig.
 	callerName = "caller"
 )

@@ -1,4 +1,4 @@
-// Breaks every rule of the policy pack, with resources that no component makes. It is previewed, not brought up.
+// Command rules breaks every rule of the policy pack, without components. It is only for previews.
 package main
 
 import (
@@ -90,9 +90,16 @@ func identities(add adder) {
 		"resourceGroupName": "group", "location": "eastus", "resourceName": "rules",
 	}))
 	for name, credential := range map[string]m{
-		"audience": {"audiences": l{exchange, "https://vault.azure.net"}, "issuer": "https://issuer.example/", "subject": "system:serviceaccount:apps:a"},
-		"issuer":   {"audiences": l{exchange}, "issuer": "http://issuer.example/", "subject": "system:serviceaccount:apps:b"},
-		"subject":  {"audiences": l{exchange}, "issuer": "https://issuer.example/", "subject": "system:serviceaccount:apps:*"},
+		"audience": {
+			"audiences": l{exchange, "https://vault.azure.net"}, "issuer": "https://issuer.example/",
+			"subject": "system:serviceaccount:apps:a",
+		},
+		"issuer": {
+			"audiences": l{exchange}, "issuer": "http://issuer.example/", "subject": "system:serviceaccount:apps:b",
+		},
+		"subject": {
+			"audiences": l{exchange}, "issuer": "https://issuer.example/", "subject": "system:serviceaccount:apps:*",
+		},
 	} {
 		credential["resourceGroupName"], credential["resourceName"] = "group", "rules"
 		credential["federatedIdentityCredentialResourceName"] = name
@@ -100,7 +107,9 @@ func identities(add adder) {
 	}
 	for name, role := range map[string]m{
 		"administrator": {"roleDefinitionId": roles + "00482a5a-887f-4fb3-b363-3b7fe8e74483", "principalType": "User"},
-		"reader":        {"roleDefinitionId": roles + "4633458b-17de-408a-b874-0445c86b69e6", "principalType": "ServicePrincipal"},
+		"reader": {
+			"roleDefinitionId": roles + "4633458b-17de-408a-b874-0445c86b69e6", "principalType": "ServicePrincipal",
+		},
 	} {
 		properties := in(role)
 		properties["scope"], properties["principalId"] = pulumi.String(vaultID), identity.PrincipalID
@@ -108,15 +117,11 @@ func identities(add adder) {
 	}
 }
 
-// inCluster has a provider whose cluster nobody reaches, which a preview takes.
+// inCluster uses a provider for a cluster that cannot be reached, which is enough for a preview.
 func inCluster(ctx *pulumi.Context, add adder) error {
 	provider := &struct{ pulumi.ProviderResourceState }{}
-	if err := ctx.RegisterResource(
-		"pulumi:providers:kubernetes",
-		"kubernetes",
-		in(m{"kubeconfig": kubeconfig}),
-		provider,
-	); err != nil {
+	inputs := in(m{"kubeconfig": kubeconfig})
+	if err := ctx.RegisterResource("pulumi:providers:kubernetes", "kubernetes", inputs, provider); err != nil {
 		return err
 	}
 	by := pulumi.Provider(provider)
@@ -152,8 +157,9 @@ func inCluster(ctx *pulumi.Context, add adder) error {
 	return nil
 }
 
-const kubeconfig = `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}],
+const kubeconfig = `{apiVersion: v1, kind: Config,
+current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}],
 clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: u, user: {token: none}}]}`
 
-// in are inputs as the engine takes them.
+// in returns properties as inputs.
 func in(properties m) pulumi.Map { return pulumi.ToMap(properties) }

@@ -1,4 +1,4 @@
-// A mount through a Kubernetes provider of the program's own, with what that provider does unless it is told otherwise.
+// Command theirprovider creates a mount with its own Kubernetes provider, which has the default options.
 package main
 
 import (
@@ -13,11 +13,8 @@ func main() { pulumi.Run(program) }
 
 func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
-	provider, err := kubernetes.NewProvider(
-		ctx,
-		"theirs",
-		&kubernetes.ProviderArgs{Kubeconfig: cfg.RequireSecret("kubeconfig")},
-	)
+	provider, err := kubernetes.NewProvider(ctx, "theirs",
+		&kubernetes.ProviderArgs{Kubeconfig: cfg.RequireSecret("kubeconfig")})
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-// A vault, new or existing, with the secrets and keys that its configuration says.
+// Command vaults creates a vault, or uses an existing one, with the configured secrets and keys.
 package main
 
 import (
@@ -10,7 +10,7 @@ import (
 
 func main() { pulumi.Run(program) }
 
-// secret is one whose value is plain.
+// secret is a configured secret with a plain value.
 type secret struct {
 	components.SecretArgs
 	Value string
@@ -36,11 +36,8 @@ func program(ctx *pulumi.Context) error {
 		args.ExistingVaultID = pulumi.String(id)
 	} else {
 		args.ResourceGroupName, args.Location = pulumi.String(cfg.Require("resourceGroupName")), pulumi.String("eastus")
-		args.TenantID, args.NamePrefix, args.SoftDeleteRetentionDays = pulumi.String(
-			cfg.Require("tenantId"),
-		), cfg.Require(
-			"prefix",
-		), 7
+		args.TenantID, args.NamePrefix = pulumi.String(cfg.Require("tenantId")), cfg.Require("prefix")
+		args.SoftDeleteRetentionDays = 7
 	}
 	vault, err := components.NewKeyVaultStack(ctx, "vault", args)
 	if err != nil {

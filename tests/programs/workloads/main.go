@@ -1,5 +1,5 @@
-// Workloads of a second team, which imports the components: everything in a vault, in a cluster and of an identity that
-// exist already. It uses what the program of this repository does not.
+// Command workloads deploys a second team's workloads with an existing vault, cluster and identity. It uses features of
+// the components that the program of this repository does not use.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// The namespaces: one for each identity, and that of the first team.
+// The namespaces of the two identities.
 const (
 	teamNamespace = "team"
 	ownNamespace  = "team-own"
@@ -85,12 +85,10 @@ func contents(cfg *config.Config) *components.KeyVaultStackArgs {
 	}
 }
 
-// identities are one that exists, for accounts in a namespace that is created and in one that exists, and one that is
-// created. The latter finds the cluster's provider in its options, as a component does that knows no AksWithCsi.
+// identities returns an existing identity, for accounts in a new and an existing namespace, and a new one. The new one
+// gets the cluster's provider from its options, like a component that does not know AksWithCsi.
 func identities(
-	ctx *pulumi.Context,
-	cfg *config.Config,
-	cluster *components.AksWithCsi,
+	ctx *pulumi.Context, cfg *config.Config, cluster *components.AksWithCsi,
 ) (shared, own *components.WorkloadIdentity, err error) {
 	existing := cfg.Require("namespace")
 	shared, err = components.NewWorkloadIdentity(ctx, "shared", &components.WorkloadIdentityArgs{
@@ -135,7 +133,7 @@ func identities(
 	return shared, own, err
 }
 
-// mounts are three, of the three kinds of access, and a fourth for a pod that has two.
+// mounts creates a mount for each kind of access, and another one for a pod that has two.
 func mounts(
 	ctx *pulumi.Context,
 	cfg *config.Config,
@@ -144,9 +142,12 @@ func mounts(
 	shared, own *components.WorkloadIdentity,
 ) error {
 	ofOwn := pulumi.Provider(cluster.Provider)
-	of := func(identity *components.WorkloadIdentity, account int, namespace string, more components.SecretMountArgs) *components.SecretMountArgs {
+	of := func(
+		identity *components.WorkloadIdentity, account int, namespace string, more components.SecretMountArgs,
+	) *components.SecretMountArgs {
 		more.VaultID, more.VaultName, more.TenantID = vault.VaultID, vault.VaultName, vault.TenantID
-		more.ClientID, more.PrincipalID, more.Cluster, more.Namespace = identity.ClientID, identity.PrincipalID, identity.Cluster, namespace
+		more.ClientID, more.PrincipalID, more.Cluster = identity.ClientID, identity.PrincipalID, identity.Cluster
+		more.Namespace = namespace
 		more.ServiceAccountName = identity.ServiceAccounts.Index(pulumi.Int(account))
 		return &more
 	}
@@ -194,7 +195,7 @@ func mounts(
 	if err != nil {
 		return fmt.Errorf("mounting history: %w", err)
 	}
-	// The access of the mount before is to the whole vault; this one waits for it with the class.
+	// The previous mount has access to the whole vault. This one needs no role, and waits for it with DependsOn.
 	second, err := components.NewSecretMount(ctx, "second", of(own, 0, ownNamespace, components.SecretMountArgs{
 		Access: "none", VolumeName: "second", ClassName: "second",
 		Objects: []components.ObjectArgs{{Type: "secret", Name: "my-secret"}},
@@ -202,19 +203,16 @@ func mounts(
 	if err != nil {
 		return fmt.Errorf("mounting second: %w", err)
 	}
-	// The first team has granted its identity what this mounts.
-	if _, err = components.NewSecretMount(
-		ctx,
-		"granted",
-		of(shared, 1, cfg.Require("namespace"), components.SecretMountArgs{
-			Access: "none",
-			Objects: []components.ObjectArgs{
-				{Type: "secret", Name: "my-secret"},
-				{Type: "key", Name: "my-key", Alias: "keys/public"},
-			},
-			Probe: &components.ProbeArgs{Name: "granted"},
-		}),
-	); err != nil {
+	// The first team's stack has already assigned the roles for this mount.
+	granted := of(shared, 1, cfg.Require("namespace"), components.SecretMountArgs{
+		Access: "none",
+		Objects: []components.ObjectArgs{
+			{Type: "secret", Name: "my-secret"},
+			{Type: "key", Name: "my-key", Alias: "keys/public"},
+		},
+		Probe: &components.ProbeArgs{Name: "granted"},
+	})
+	if _, err = components.NewSecretMount(ctx, "granted", granted); err != nil {
 		return fmt.Errorf("mounting granted: %w", err)
 	}
 	return workloads(ctx, cluster.Option(), files, history, second)

@@ -18,11 +18,9 @@ const (
 	sleep = "trap 'exit 0' TERM; sleep infinity & wait"
 )
 
-// workloads are one of each kind, with mounts in their pods.
+// workloads creates a workload of each kind, with mounts in the pods.
 func workloads(
-	ctx *pulumi.Context,
-	inCluster pulumi.ResourceOption,
-	files, history, second *components.SecretMount,
+	ctx *pulumi.Context, inCluster pulumi.ResourceOption, files, history, second *components.SecretMount,
 ) error {
 	env, err := podmount.Env(files, map[string]podmount.Ref{
 		"GIVEN":     {Secret: "synced", Key: "GIVEN"},
@@ -90,11 +88,8 @@ func workloads(
 	}, options...); err != nil {
 		return fmt.Errorf("creating the Job: %w", err)
 	}
-	if _, err := corev1.NewPod(
-		ctx,
-		"both",
-		&corev1.PodArgs{Metadata: metadata(ownNamespace, "both"), Spec: both},
-		options...); err != nil {
+	podArgs := &corev1.PodArgs{Metadata: metadata(ownNamespace, "both"), Spec: both}
+	if _, err := corev1.NewPod(ctx, "both", podArgs, options...); err != nil {
 		return fmt.Errorf("creating the Pod: %w", err)
 	}
 	return nil
@@ -108,7 +103,7 @@ func labels(name string) pulumi.StringMap {
 	return pulumi.StringMap{"app.kubernetes.io/name": pulumi.String(name)}
 }
 
-// pod meets the restricted Pod Security Standard.
+// pod returns a pod that meets the restricted Pod Security Standard.
 func pod(containers ...corev1.ContainerInput) corev1.PodSpecArgs {
 	return corev1.PodSpecArgs{
 		AutomountServiceAccountToken: pulumi.Bool(false),

@@ -1,5 +1,6 @@
-// Values that rotate by themselves, one in a month and one in three, beside one that others write and a certificate
-// that they renew. A Deployment has a variable from the second. The components' time is the environment's CLOCK.
+// Command year has values that rotate every month and every three months, a value that others write, and a certificate
+// that they renew. A Deployment has a variable from the second value. The components' clock is the environment variable
+// CLOCK.
 package main
 
 import (
@@ -22,7 +23,7 @@ const (
 	logDigest = `trap 'exit 0' TERM; printf %s "$VALUE" | sha256sum; sleep infinity & wait`
 )
 
-// now is the components' clock, which they show to nobody.
+// now is the components' clock, which is not exported.
 //
 //go:linkname now github.com/keyvault-aks/keyvault-aks/components.now
 var now func() time.Time
@@ -91,7 +92,7 @@ func program(ctx *pulumi.Context) error {
 	return variable(ctx, mount, identity.Cluster)
 }
 
-// variable makes a Deployment that logs a digest of the variable which its pod has.
+// variable creates a Deployment that logs a digest of its variable.
 func variable(ctx *pulumi.Context, mount *components.SecretMount, cluster components.Cluster) error {
 	env, err := podmount.Env(mount, map[string]podmount.Ref{"VALUE": {Secret: "quarterly", Key: "value"}})
 	if err != nil {

@@ -44,8 +44,10 @@ func askedVersion(text string, now kubernetesVersion) (kubernetesVersion, error)
 			asked.patch = now.patch
 		}
 	}
-	if asked.String() != text && !strings.HasPrefix(asked.String(), text+".") ||
-		asked.minor < oldestMinor || asked.minor > newestMinor || asked.patch < 0 || asked.patch > lastPatch {
+	wellFormed := asked.String() == text || strings.HasPrefix(asked.String(), text+".")
+	minorOffered := oldestMinor <= asked.minor && asked.minor <= newestMinor
+	patchOffered := 0 <= asked.patch && asked.patch <= lastPatch
+	if !wellFormed || !minorOffered || !patchOffered {
 		return asked, arm.BadRequest("K8sVersionNotSupported", "Version %s is not supported in this region. Please use "+
 			"[az aks get-versions] command to get the supported version list in this region. For more information, please "+
 			"check https://aka.ms/supported-version-list", text)

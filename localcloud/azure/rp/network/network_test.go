@@ -124,8 +124,8 @@ func TestNetwork_RefusesInvalidIDs(t *testing.T) {
 	}
 }
 
-// TestNetwork_RefusesLookalikeIDs refers to a route table by an id with the Kelvin sign, which package strings takes
-// for k.
+// TestNetwork_RefusesLookalikeIDs refers to a route table by ids with the Kelvin sign and the dotted capital I, which
+// package strings takes for k and i.
 func TestNetwork_RefusesLookalikeIDs(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, network.Provider())
@@ -134,8 +134,11 @@ func TestNetwork_RefusesLookalikeIDs(t *testing.T) {
 	rm.Put(at("routeTables/kilo"), m{"location": armtest.Location, "properties": m{}})
 	one := at("virtualNetworks/vnet/subnets/one")
 	rm.Put(one, subnet("10.0.0.0/24", m{"routeTable": m{"id": id("routeTables/KILO")}}))
-	lookalike := m{"routeTable": m{"id": id("routeTables/\u212ailo")}}
-	rm.Refused(http.MethodPut, one, subnet("10.0.0.0/24", lookalike), http.StatusBadRequest, "InvalidResourceReference")
+	for _, name := range []string{"\u212ailo", "k\u0130lo"} {
+		lookalike := subnet("10.0.0.0/24", m{"routeTable": m{"id": id("routeTables/" + name)}})
+		rm.Refused(http.MethodPut, one, lookalike, http.StatusBadRequest, "InvalidResourceReference")
+	}
+	rm.Refused(http.MethodGet, at("routeTables/k\u0130lo"), nil, http.StatusBadRequest, "InvalidRequestUri")
 }
 
 func TestPrivateDNS_HonoursIfNoneMatch(t *testing.T) {

@@ -1,4 +1,4 @@
-// Command small is a program in Go, whose stacks have no configuration.
+// Command small is a Go program that works without configuration.
 package main
 
 import (
