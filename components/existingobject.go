@@ -45,8 +45,12 @@ func existsMessage(typ tokens.Type, inputs resource.PropertyMap) string {
 	kind := string(typ.Name())
 	id := path.Join(metadataText(inputs, "namespace"), metadataText(inputs, "name"))
 	ways := "give it another name"
-	if kind == "Namespace" || kind == "ServiceAccount" {
-		ways = "say that it exists (existingNamespace, or existing of a service account), or " + ways
+	switch kind {
+	case "Namespace":
+		ways = "declare it as existing (in a component leave out createNamespace, in this program's configuration set " +
+			"existingNamespace), or " + ways
+	case "ServiceAccount":
+		ways = "declare it as existing (existing of the service account), or " + ways
 	}
 	return fmt.Sprintf("The %s %s already exists and is not in this stack. If it is somebody else's, %s. If it is this "+
 		"stack's, give it an alias with its former name in Pulumi, or import it (pulumi import, with --parent and "+
