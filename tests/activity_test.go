@@ -75,7 +75,7 @@ func TestActivity_SaysWhyAMountIsAllowedOrRefused(t *testing.T) {
 		return found
 	}
 	signIn := next("the pod's service account signs in", func(r recorded) bool {
-		return r.Service == "Entra ID" && r.Method == "POST" && r.Caller.Subject == subject
+		return r.Service == "Entra ID" && r.Method == http.MethodPost && r.Caller.Subject == subject
 	})
 	if !signIn.Decision.Allowed || !strings.HasPrefix(signIn.Decision.Because, "federated credential ") {
 		t.Errorf("sign in: %+v", signIn)

@@ -207,7 +207,7 @@ func (c *cloud) recordedSteps(t *testing.T) (steps []sequenceStep) {
 			Decision                     struct{ Because, Missing, Role, AssignedAt string }
 		}
 	}
-	if err := json.Unmarshal([]byte(content), &record); status != http.StatusOK || err != nil {
+	if err := json.Unmarshal(content, &record); status != http.StatusOK || err != nil {
 		t.Fatalf("the record of requests: %d %v", status, err)
 	}
 	for _, r := range record.Requests {

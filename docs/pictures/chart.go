@@ -135,7 +135,7 @@ func (c chart) read(t table) (rows []barRow, err error) {
 		for _, column := range c.label[min(1, len(c.label)):] {
 			row.label += " " + cells[column]
 		}
-		wanted := len(c.rows) == 0 && !(i == len(t)-2 && row.label == "together")
+		wanted := len(c.rows) == 0 && (i != len(t)-2 || row.label != "together")
 		for _, end := range c.rows {
 			wanted = wanted || strings.HasSuffix(row.label, " "+end)
 		}

@@ -340,7 +340,7 @@ func (r *replay) getCredentials(ctx context.Context, cluster string) error {
 		return err
 	}
 	if len(answer.Kubeconfigs) == 0 {
-		return errors.New("Azure returned no kubeconfig")
+		return errors.New("no kubeconfig in the response")
 	}
 	return os.WriteFile(r.kubeconfig, answer.Kubeconfigs[0].Value, 0o600)
 }
