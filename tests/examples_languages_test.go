@@ -98,7 +98,7 @@ func TestExamples_InTypeScript(t *testing.T) {
 				"secrets[1]: given neither value nor generate, allowed: exactly one",
 			},
 			"provider": {
-				"keyvaultaks:index:SecretMount resource 'it'", "providers: given no provider for Kubernetes, allowed: one",
+				"keyvaultaks:index:SecretMount resource 'it'", "providers: given no provider for Kubernetes",
 				`namespace: given "a_b", allowed: 1-63`, `access: given "nowhere", allowed: object, vault, none`,
 				"vaultId: given nothing", "principalId: given nothing",
 			},
@@ -199,7 +199,7 @@ func TestMistakes_InYAML(t *testing.T) {
     properties:
       {vaultName: "${theirs.result}", tenantId: a, clientId: c, namespace: a_b, objects: [{type: secret, name: a}]}
 `, []string{
-			"keyvaultaks:index:SecretMount resource 'it'", "providers: given no provider for Kubernetes, allowed: one",
+			"keyvaultaks:index:SecretMount resource 'it'", "providers: given no provider for Kubernetes",
 			`namespace: given "a_b", allowed: 1-63`, "vaultId: given nothing", "principalId: given nothing",
 		}},
 		"unknown property": {`
