@@ -73,7 +73,7 @@ func TestActivity_SaysWhoReadASecretAndByWhichRole(t *testing.T) {
 	if got.Caller != (activity.Caller{ObjectID: w.principalID, Name: "uai", Kind: "managed identity", Subject: subject}) {
 		t.Errorf("caller %+v", got.Caller)
 	}
-	if got.Method != "GET" || got.Host != "kv-data.vault.azure.net" || got.Path != "/secrets/my-secret" ||
+	if got.Method != http.MethodGet || got.Host != "kv-data.vault.azure.net" || got.Path != "/secrets/my-secret" ||
 		got.APIVersion != "7.4" || got.Status != http.StatusOK || got.TookMs <= 0 || time.Since(got.Time) > time.Minute {
 		t.Errorf("request %+v", got)
 	}

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -16,7 +17,7 @@ import (
 
 func serve(t *testing.T, f *fake) *Server {
 	t.Helper()
-	starting := func(err error) bool { return err == home.ErrStarting }
+	starting := func(err error) bool { return errors.Is(err, home.ErrStarting) }
 	s, err := Listen(Options{Name: "program", Cloud: f.cloud, Starting: starting})
 	if err != nil {
 		t.Fatal(err)

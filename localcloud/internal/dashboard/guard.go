@@ -49,7 +49,7 @@ func (s *Server) guard(h http.Handler) http.Handler {
 			return
 		}
 		if r.Method == http.MethodGet && r.URL.Path == "/" && s.is(r.URL.Query().Get("token")) {
-			http.SetCookie(w, &http.Cookie{
+			http.SetCookie(w, &http.Cookie{ //nolint:gosec // not Secure: the page is plain HTTP on loopback
 				Name: cookie, Value: s.token, Path: base, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 			})
 			header.Set("Location", base)
