@@ -2,7 +2,8 @@ module github.com/keyvault-aks/keyvault-aks/examples/rotation
 
 go 1.26.0
 
-// The components of this checkout. In a folder of your own, take this line out: then they are those of the version below.
+// The components of this checkout. In a folder of your own, write the absolute path of the checkout here. With a
+// release, remove the line.
 replace github.com/keyvault-aks/keyvault-aks => ../..
 
 require (
