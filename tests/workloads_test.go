@@ -121,8 +121,9 @@ func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 		c.kubectl(t, "wait", "-n", "team", "secret/synced", "--timeout=60s",
 			"--for=jsonpath={.data.GIVEN}="+base64.StdEncoding.EncodeToString([]byte(rotated)))
 		w.wantEnv(t, c, w.given, generated) // running containers keep their variables
-		const waitForVersions = `cd /mnt/secrets/versions/given
-			until [ "$(cat 0)" = "$0" ] && [ "$(cat 1)" = "$1" ]; do sleep 0.2; done`
+		// Each rotation writes another directory, so a shell that is in one would stay in the old one.
+		const waitForVersions = `of=/mnt/secrets/versions/given
+			until [ "$(cat $of/0)" = "$0" ] && [ "$(cat $of/1)" = "$1" ]; do sleep 0.2; done`
 		c.kubectl(t, "exec", "-n", "team-own", "db-0", "--", "timeout", "60", "sh", "-c", waitForVersions, rotated, w.given)
 	})
 	t.Run("new Versions and Rotate", func(t *testing.T) {
