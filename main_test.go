@@ -16,7 +16,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-const entraKubeconfig = "users:\n- name: u\n  user:\n    exec: {command: kubelogin, args: [get-token, --login, devicecode]}\n"
+const entraKubeconfig = "users:\n- name: u\n  user:\n    exec: {command: kubelogin, args: [get-token, --login, " +
+	"devicecode]}\n"
 
 func runStack(t *testing.T, stack string, dryRun bool, change map[string]string) *mockengine.Engine {
 	t.Helper()

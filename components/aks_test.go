@@ -252,7 +252,8 @@ func productionArgs() *components.AksWithCsiArgs {
 
 // entraAnswers returns Azure's answers for a cluster with Entra ID.
 func entraAnswers() map[string]map[string]any {
-	const kubeconfig = "users:\n- name: u\n  user:\n    exec: {command: kubelogin, args: [get-token, --login, devicecode]}\n"
+	const kubeconfig = "users:\n- name: u\n  user:\n    exec: {command: kubelogin, args: [get-token, --login, " +
+		"devicecode]}\n"
 	return map[string]map[string]any{credentialsFunction: {"kubeconfigs": []any{map[string]any{
 		"name": "clusterUser", "value": base64.StdEncoding.EncodeToString([]byte(kubeconfig)),
 	}}}}

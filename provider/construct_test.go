@@ -116,7 +116,8 @@ func TestConstruct_ReportsAllViolationsAndRegistersNothing(t *testing.T) {
 				"namePrefix": {"urn:pulumi:test::keyvault-aks::a:b:C::other"}, "secrets": {"urn:pulumi:test::keyvault-aks::a:b:C::other"},
 			}},
 			map[string]string{
-				"namePrefix": "given an output, allowed: a plain value", "secrets[0].rotate": "given an output, allowed: a plain value",
+				"namePrefix": "given an output, allowed: a plain value", "secrets[0].rotate": "given an output, allowed: a " +
+					"plain value",
 				"secrets[1].name": "given a secret, allowed: a plain value", "secrets[0].name": `given "a_b"`,
 			},
 		},

@@ -40,7 +40,8 @@ func runWith(t *testing.T, ids string) (out, said string, err error) {
 func TestRun_FillsIDsAndOmitsRest(t *testing.T) {
 	out, said, err := runWith(
 		t,
-		"# a comment\n\nvault-vault  /subscriptions/s\nzones z\nrole /subscriptions/s/r\naccount a/b\nnamespace n\nmistyped m\n",
+		"# a comment\n\nvault-vault  /subscriptions/s\nzones z\nrole /subscriptions/s/r\naccount a/b\nnamespace "+
+			"n\nmistyped m\n",
 	)
 	if err != nil {
 		t.Fatal(err)

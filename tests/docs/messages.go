@@ -85,13 +85,13 @@ func literals(file string, b *strings.Builder) error {
 	return nil
 }
 
-// placeholder matches what stands in a page for what differs from message to message, and what the code puts between the
-// parts of a message by itself.
+// placeholder matches what stands in a page for what differs from message to message, and what the code puts between
+// the parts of a message by itself.
 var placeholder = regexp.MustCompile(
 	`…|\.\.\.|\b[A-Z]{2,}(?:_[A-Z]+)*\b|"|: given |, allowed: |not implemented here: `)
 
-// pieces returns the parts of a message between its placeholders: `the key … is lost: FILE` has two. It leaves out parts
-// of less than four letters.
+// pieces returns the parts of a message between its placeholders: `the key … is lost: FILE` has two. It leaves out
+// parts of less than four letters.
 func pieces(message string) []string {
 	var parts []string
 	for _, part := range placeholder.Split(message, -1) {

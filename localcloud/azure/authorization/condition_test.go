@@ -52,11 +52,14 @@ func TestCondition_EvaluatesOperators(t *testing.T) {
 		"NOT (ActionMatches{'x'})":                                          true,
 		"ActionMatches{'*'} && !(ActionMatches{'x'} OR ActionMatches{'y'})": true,
 		"ActionMatches{'x'} || ActionMatches{'y'} || ActionMatches{'*'}":    true,
-		"@Request[Microsoft.Authorization/roleAssignments:PrincipalId] ForAnyOfAnyValues:GuidEquals {" + listed + "," + unlisted + "}":           true,
-		"@Request[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {'serviceprincipal'}":          true,
-		"@Request[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {'User', 'Group'}":             false,
-		"@Resource[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {" + listed + "}":                      false, // no resource
-		"@request[microsoft.authorization/roleassignments:roledefinitionid] foranyofanyvalues:guidequals {4633458B-17DE-408A-B874-0445C86B69E6}": true,
+		"@Request[Microsoft.Authorization/roleAssignments:PrincipalId] ForAnyOfAnyValues:GuidEquals {" + listed + "," + unlisted + "}": true,
+		"@Request[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase " +
+			"{'serviceprincipal'}": true,
+		"@Request[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase " +
+			"{'User', 'Group'}": false,
+		"@Resource[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {" + listed + "}": false, // no resource
+		"@request[microsoft.authorization/roleassignments:roledefinitionid] foranyofanyvalues:guidequals " +
+			"{4633458B-17DE-408A-B874-0445C86B69E6}": true,
 	} {
 		condition, err := ParseCondition(text)
 		if err != nil {

@@ -30,8 +30,10 @@ func FuzzParseCondition(f *testing.F) {
 		"(",
 		"!(!(ActionMatches{'a'}))",
 		"ActionMatches{'Microsoft.Authorization/roleAssignments/write'} AND ActionMatches{'*'}",
-		"@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {b24988ac-6180-42a0-ab88-20f7382dd24c}",
-		"@Resource[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {'User', 'Group'} || NOT ActionMatches{'x'}",
+		"@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals " +
+			"{b24988ac-6180-42a0-ab88-20f7382dd24c}",
+		"@Resource[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase " +
+			"{'User', 'Group'} || NOT ActionMatches{'x'}",
 	} {
 		f.Add(seed)
 	}

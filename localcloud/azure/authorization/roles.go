@@ -62,10 +62,11 @@ var Roles = []Role{
 		Actions:     []string{"*"},
 	},
 	{
-		ID:          "b24988ac-6180-42a0-ab88-20f7382dd24c",
-		Name:        "Contributor",
-		Description: "Grants full access to manage all resources, but does not allow you to assign roles in Azure RBAC, manage assignments in Azure Blueprints, or share image galleries.",
-		Actions:     []string{"*"},
+		ID:   "b24988ac-6180-42a0-ab88-20f7382dd24c",
+		Name: "Contributor",
+		Description: "Grants full access to manage all resources, but does not allow you to assign roles in Azure RBAC, " +
+			"manage assignments in Azure Blueprints, or share image galleries.",
+		Actions: []string{"*"},
 		NotActions: []string{
 			"Microsoft.Authorization/*/Delete",
 			"Microsoft.Authorization/*/Write",
@@ -112,46 +113,54 @@ var Roles = []Role{
 		},
 	},
 	{
-		ID:          "00482a5a-887f-4fb3-b363-3b7fe8e74483",
-		Name:        "Key Vault Administrator",
-		Description: "Perform all data plane operations on a key vault and all objects in it, including certificates, keys, and secrets. Cannot manage key vault resources or manage role assignments. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		ID:   "00482a5a-887f-4fb3-b363-3b7fe8e74483",
+		Name: "Key Vault Administrator",
+		Description: "Perform all data plane operations on a key vault and all objects in it, including certificates, " +
+			"keys, and secrets. Cannot manage key vault resources or manage role assignments. Only works for key vaults that " +
+			"use the 'Azure role-based access control' permission model.",
 		Actions:     keyVaultReads,
 		DataActions: []string{"Microsoft.KeyVault/vaults/*"},
 	},
 	{
-		ID:          "21090545-7ca7-4776-b22c-e363652d74d2",
-		Name:        "Key Vault Reader",
-		Description: "Read metadata of key vaults and its certificates, keys, and secrets. Cannot read sensitive values such as secret contents or key material. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		ID:   "21090545-7ca7-4776-b22c-e363652d74d2",
+		Name: "Key Vault Reader",
+		Description: "Read metadata of key vaults and its certificates, keys, and secrets. Cannot read sensitive values " +
+			"such as secret contents or key material. Only works for key vaults that use the 'Azure role-based access " +
+			"control' permission model.",
 		Actions:     keyVaultReads,
 		DataActions: []string{"Microsoft.KeyVault/vaults/*/read", "Microsoft.KeyVault/vaults/secrets/readMetadata/action"},
 	},
 	{
-		ID:          "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
-		Name:        "Key Vault Secrets Officer",
-		Description: "Perform any action on the secrets of a key vault, except manage permissions. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		ID:   "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+		Name: "Key Vault Secrets Officer",
+		Description: "Perform any action on the secrets of a key vault, except manage permissions. Only works for key " +
+			"vaults that use the 'Azure role-based access control' permission model.",
 		Actions:     keyVaultReads,
 		DataActions: []string{"Microsoft.KeyVault/vaults/secrets/*"},
 	},
 	{
-		ID:          "4633458b-17de-408a-b874-0445c86b69e6",
-		Name:        "Key Vault Secrets User",
-		Description: "Read secret contents. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		ID:   "4633458b-17de-408a-b874-0445c86b69e6",
+		Name: "Key Vault Secrets User",
+		Description: "Read secret contents. Only works for key vaults that use the 'Azure role-based access control' " +
+			"permission model.",
 		DataActions: []string{
 			"Microsoft.KeyVault/vaults/secrets/getSecret/action",
 			"Microsoft.KeyVault/vaults/secrets/readMetadata/action",
 		},
 	},
 	{
-		ID:          "14b46e9e-c2b7-41b4-b07b-48a6ebf60603",
-		Name:        "Key Vault Crypto Officer",
-		Description: "Perform any action on the keys of a key vault, except manage permissions. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		ID:   "14b46e9e-c2b7-41b4-b07b-48a6ebf60603",
+		Name: "Key Vault Crypto Officer",
+		Description: "Perform any action on the keys of a key vault, except manage permissions. Only works for key vaults " +
+			"that use the 'Azure role-based access control' permission model.",
 		Actions:     keyVaultReads,
 		DataActions: []string{"Microsoft.KeyVault/vaults/keys/*", "Microsoft.KeyVault/vaults/keyrotationpolicies/*"},
 	},
 	{
-		ID:          "12338af0-0e69-4776-bea7-57ae8d297424",
-		Name:        "Key Vault Crypto User",
-		Description: "Perform cryptographic operations using keys. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		ID:   "12338af0-0e69-4776-bea7-57ae8d297424",
+		Name: "Key Vault Crypto User",
+		Description: "Perform cryptographic operations using keys. Only works for key vaults that use the 'Azure " +
+			"role-based access control' permission model.",
 		DataActions: []string{
 			"Microsoft.KeyVault/vaults/keys/read",
 			"Microsoft.KeyVault/vaults/keys/update/action",
@@ -165,9 +174,10 @@ var Roles = []Role{
 		},
 	},
 	{
-		ID:          "e147488a-f6f5-4113-8e2d-b22465e65bf6",
-		Name:        "Key Vault Crypto Service Encryption User",
-		Description: "Read metadata of keys and perform wrap/unwrap operations. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		ID:   "e147488a-f6f5-4113-8e2d-b22465e65bf6",
+		Name: "Key Vault Crypto Service Encryption User",
+		Description: "Read metadata of keys and perform wrap/unwrap operations. Only works for key vaults that use the " +
+			"'Azure role-based access control' permission model.",
 		Actions: []string{
 			"Microsoft.EventGrid/eventSubscriptions/write",
 			"Microsoft.EventGrid/eventSubscriptions/read",
@@ -180,16 +190,18 @@ var Roles = []Role{
 		},
 	},
 	{
-		ID:          "08bbd89e-9f13-488c-ac41-acfcb10c90ab",
-		Name:        "Key Vault Crypto Service Release User",
-		Description: "Release keys. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		ID:   "08bbd89e-9f13-488c-ac41-acfcb10c90ab",
+		Name: "Key Vault Crypto Service Release User",
+		Description: "Release keys. Only works for key vaults that use the 'Azure role-based access control' permission " +
+			"model.",
 		DataActions: []string{"Microsoft.KeyVault/vaults/keys/release/action"},
 	},
 	{
-		ID:          "a4417e6f-fecd-4de8-b567-7b0420556985",
-		Name:        "Key Vault Certificates Officer",
-		Description: "Perform any action on the certificates of a key vault, except manage permissions. Only works for key vaults that use the 'Azure role-based access control' permission model.",
-		Actions:     keyVaultReads,
+		ID:   "a4417e6f-fecd-4de8-b567-7b0420556985",
+		Name: "Key Vault Certificates Officer",
+		Description: "Perform any action on the certificates of a key vault, except manage permissions. Only works for " +
+			"key vaults that use the 'Azure role-based access control' permission model.",
+		Actions: keyVaultReads,
 		DataActions: []string{
 			"Microsoft.KeyVault/vaults/certificatecas/*",
 			"Microsoft.KeyVault/vaults/certificates/*",
@@ -197,9 +209,10 @@ var Roles = []Role{
 		},
 	},
 	{
-		ID:          "db79e9a7-68ee-4b58-9aeb-b90e7c24fcba",
-		Name:        "Key Vault Certificate User",
-		Description: "Read certificate contents. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		ID:   "db79e9a7-68ee-4b58-9aeb-b90e7c24fcba",
+		Name: "Key Vault Certificate User",
+		Description: "Read certificate contents. Only works for key vaults that use the 'Azure role-based access control' " +
+			"permission model.",
 		DataActions: []string{
 			"Microsoft.KeyVault/vaults/certificates/read",
 			"Microsoft.KeyVault/vaults/secrets/getSecret/action",
@@ -208,9 +221,10 @@ var Roles = []Role{
 		},
 	},
 	{
-		ID:          "f25e0fa2-a7c8-4377-a976-54943a77a395",
-		Name:        "Key Vault Contributor",
-		Description: "Manage key vaults, but does not allow you to assign roles in Azure RBAC, and does not allow you to access secrets, keys, or certificates.",
+		ID:   "f25e0fa2-a7c8-4377-a976-54943a77a395",
+		Name: "Key Vault Contributor",
+		Description: "Manage key vaults, but does not allow you to assign roles in Azure RBAC, and does not allow you to " +
+			"access secrets, keys, or certificates.",
 		Actions: []string{
 			"Microsoft.Authorization/*/read",
 			"Microsoft.Insights/alertRules/*",
@@ -271,39 +285,55 @@ var Roles = []Role{
 		DataActions: inClusters("*"),
 	},
 	{
-		ID:             "3498e952-d568-435e-9b2c-8d77e338d7f7",
-		Name:           "Azure Kubernetes Service RBAC Admin",
-		Description:    "Lets you manage all resources under cluster/namespace, except update or delete resource quotas and namespaces.",
+		ID:   "3498e952-d568-435e-9b2c-8d77e338d7f7",
+		Name: "Azure Kubernetes Service RBAC Admin",
+		Description: "Lets you manage all resources under cluster/namespace, except update or delete resource quotas " +
+			"and namespaces.",
 		Actions:        append([]string{userCredential}, kubernetesReads...),
 		DataActions:    inClusters("*"),
 		NotDataActions: inClusters("resourcequotas/write resourcequotas/delete namespaces/write namespaces/delete"),
 	},
 	{
-		ID:          "7f6c6a51-bcf8-42ba-9220-52d62157d7db",
-		Name:        "Azure Kubernetes Service RBAC Reader",
-		Description: "Allows read-only access to see most objects in a namespace. It does not allow viewing roles or role bindings. This role does not allow viewing Secrets, since reading the contents of Secrets enables access to ServiceAccount credentials in the namespace, which would allow API access as any ServiceAccount in the namespace (a form of privilege escalation). Applying this role at cluster scope will give access across all namespaces.",
-		Actions:     kubernetesReads,
+		ID:   "7f6c6a51-bcf8-42ba-9220-52d62157d7db",
+		Name: "Azure Kubernetes Service RBAC Reader",
+		Description: "Allows read-only access to see most objects in a namespace. It does not allow viewing roles or role " +
+			"bindings. This role does not allow viewing Secrets, since reading the contents of Secrets enables access to " +
+			"ServiceAccount credentials in the namespace, which would allow API access as any ServiceAccount in the " +
+			"namespace (a form of privilege escalation). Applying this role at cluster scope will give access across all " +
+			"namespaces.",
+		Actions: kubernetesReads,
 		DataActions: inClusters(
 			`apps/controllerrevisions/read apps/daemonsets/read apps/deployments/read apps/replicasets/read apps/statefulsets/read
-			autoscaling/horizontalpodautoscalers/read batch/cronjobs/read batch/jobs/read configmaps/read discovery.k8s.io/endpointslices/read
-			endpoints/read events.k8s.io/events/read events/read extensions/daemonsets/read extensions/deployments/read extensions/ingresses/read
-			extensions/networkpolicies/read extensions/replicasets/read limitranges/read metrics.k8s.io/pods/read metrics.k8s.io/nodes/read
-			namespaces/read networking.k8s.io/ingresses/read networking.k8s.io/networkpolicies/read persistentvolumeclaims/read pods/read
+			autoscaling/horizontalpodautoscalers/read batch/cronjobs/read batch/jobs/read configmaps/read
+			discovery.k8s.io/endpointslices/read
+			endpoints/read events.k8s.io/events/read events/read extensions/daemonsets/read extensions/deployments/read
+			extensions/ingresses/read
+			extensions/networkpolicies/read extensions/replicasets/read limitranges/read metrics.k8s.io/pods/read
+			metrics.k8s.io/nodes/read
+			namespaces/read networking.k8s.io/ingresses/read networking.k8s.io/networkpolicies/read
+			persistentvolumeclaims/read pods/read
 			policy/poddisruptionbudgets/read replicationcontrollers/read resourcequotas/read serviceaccounts/read services/read`,
 		),
 	},
 	{
-		ID:          "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb",
-		Name:        "Azure Kubernetes Service RBAC Writer",
-		Description: "Allows read/write access to most objects in a namespace. This role does not allow viewing or modifying roles or role bindings. However, this role allows accessing Secrets and running Pods as any ServiceAccount in the namespace, so it can be used to gain the API access levels of any ServiceAccount in the namespace. Applying this role at cluster scope will give access across all namespaces.",
-		Actions:     kubernetesReads,
+		ID:   "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb",
+		Name: "Azure Kubernetes Service RBAC Writer",
+		Description: "Allows read/write access to most objects in a namespace. This role does not allow viewing or " +
+			"modifying roles or role bindings. However, this role allows accessing Secrets and running Pods as any " +
+			"ServiceAccount in the namespace, so it can be used to gain the API access levels of any ServiceAccount in the " +
+			"namespace. Applying this role at cluster scope will give access across all namespaces.",
+		Actions: kubernetesReads,
 		DataActions: inClusters(
 			`apps/controllerrevisions/read apps/daemonsets/* apps/deployments/* apps/replicasets/* apps/statefulsets/*
-			autoscaling/horizontalpodautoscalers/* batch/cronjobs/* coordination.k8s.io/leases/read coordination.k8s.io/leases/write
-			coordination.k8s.io/leases/delete discovery.k8s.io/endpointslices/read batch/jobs/* configmaps/* endpoints/* events.k8s.io/events/read
-			events/* extensions/daemonsets/* extensions/deployments/* extensions/ingresses/* extensions/networkpolicies/* extensions/replicasets/*
+			autoscaling/horizontalpodautoscalers/* batch/cronjobs/* coordination.k8s.io/leases/read
+			coordination.k8s.io/leases/write
+			coordination.k8s.io/leases/delete discovery.k8s.io/endpointslices/read batch/jobs/* configmaps/* endpoints/*
+			events.k8s.io/events/read
+			events/* extensions/daemonsets/* extensions/deployments/* extensions/ingresses/* extensions/networkpolicies/*
+			extensions/replicasets/*
 			limitranges/read metrics.k8s.io/pods/read metrics.k8s.io/nodes/read namespaces/read networking.k8s.io/ingresses/*
-			networking.k8s.io/networkpolicies/* persistentvolumeclaims/* pods/* policy/poddisruptionbudgets/* replicationcontrollers/*
+			networking.k8s.io/networkpolicies/* persistentvolumeclaims/* pods/* policy/poddisruptionbudgets/*
+			replicationcontrollers/*
 			resourcequotas/read secrets/* serviceaccounts/* services/*`,
 		),
 	},

@@ -86,7 +86,8 @@ const signIn = "sign in"
 
 // matchCredential names what no credential has, in the order in which Entra looks.
 func matchCredential(credentials []FederatedCredential, c jwt.Claims) error {
-	const advice = "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. " +
+	const advice = "Check your federated identity credential Subject, Audience and Issuer against the presented " +
+		"assertion. " +
 		"https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
 	now := time.Now()
 	left := slices.DeleteFunc(slices.Clone(credentials), func(f FederatedCredential) bool {

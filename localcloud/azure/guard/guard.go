@@ -106,8 +106,8 @@ func answer(w http.ResponseWriter, review any) {
 // objectID is the key of the object ID in a caller's extra attributes.
 const objectID = "oid"
 
-// authenticate names the bearer of a token by his object id, as AKS does with service principals; users, who are named by
-// their principal name, are not in this directory.
+// authenticate names the bearer of a token by his object id, as AKS does with service principals; users, who are named
+// by their principal name, are not in this directory.
 func (g *Guard) authenticate(entry *activity.Entry, token string) authentication.TokenReviewStatus {
 	who, err := g.tokens.Verify(token, entra.KubernetesServer)
 	if err != nil {
@@ -121,8 +121,8 @@ func (g *Guard) authenticate(entry *activity.Entry, token string) authentication
 	}}
 }
 
-// authorize looks for a role assignment of the caller or of one of his groups. It has no opinion of who is not in Entra ID:
-// of those Kubernetes RBAC has decided before.
+// authorize looks for a role assignment of the caller or of one of his groups. It has no opinion of who is not in Entra
+// ID: of those Kubernetes RBAC has decided before.
 func (g *Guard) authorize(
 	entry *activity.Entry,
 	cluster string,

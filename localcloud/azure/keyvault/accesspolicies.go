@@ -85,7 +85,8 @@ func (c *call) checkPolicies(p entra.Principal, r route) error {
 		Code:   "Forbidden",
 		Inner:  "AccessDenied",
 		Message: fmt.Sprintf(
-			"The user, group or application 'appid=%s;oid=%s;iss=%s' does not have %s %s permission on key vault '%s;location=%s'. "+
+			"The user, group or application 'appid=%s;oid=%s;iss=%s' does not have %s %s permission on key vault "+
+				"'%s;location=%s'. "+
 				"For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287",
 			p.ClientID,
 			p.ObjectID,

@@ -183,9 +183,12 @@ func conflictRestoring(kind Kind, id string) *Error {
 		Status: http.StatusConflict,
 		Code:   "Conflict",
 		Message: fmt.Sprintf("There was a conflict restoring the %s '%s'. This can "+
-			"happen if either: a second %[1]s with the same name was created after the first %[1]s was deleted; thus trying to restore a %[1]s "+
-			"whose name is already in use. To fix this, rename the second %[1]s to something else so that the restore works. The second probable "+
-			"cause of this exception is when multiple operations are performed in parallel against the %[1]s. To avoid this error, perform "+
+			"happen if either: a second %[1]s with the same name was created after the first %[1]s was deleted; thus trying "+
+			"to restore a %[1]s "+
+			"whose name is already in use. To fix this, rename the second %[1]s to something else so that the restore works. "+
+			"The second probable "+
+			"cause of this exception is when multiple operations are performed in parallel against the %[1]s. To avoid this "+
+			"error, perform "+
 			"operations against a %[1]s in a sequential manner.", kind, id),
 	}
 }

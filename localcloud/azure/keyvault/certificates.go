@@ -694,7 +694,8 @@ func (v Vault) pendingBundle(o Object) bundle {
 	case p.Status == cancelled:
 		b["status_details"] = "The creation of the certificate was cancelled."
 	case p.Issuer == selfIssuer:
-		b["status_details"] = "Pending certificate created. Certificate request is in progress. This may take some time based on the issuer " +
+		b["status_details"] = "Pending certificate created. Certificate request is in progress. This may take some time " +
+			"based on the issuer " +
 			"provider. Please check again later."
 	default:
 		b["status_details"] = "Pending certificate created. Please Perform Merge to complete the request."
